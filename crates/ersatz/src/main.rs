@@ -1,0 +1,3 @@
+//! The `ersatz` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Mapped memory that several parties touch at once

@@ -1,0 +1,1 @@
+//! NAND geometry and timing

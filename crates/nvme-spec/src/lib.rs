@@ -1,0 +1,1 @@
+//! Wire types of NVM Express: registers, queue entries, Identify, logs, features, status

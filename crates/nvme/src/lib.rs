@@ -1,0 +1,1 @@
+//! The NVMe controller, its queues and command sets

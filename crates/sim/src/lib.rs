@@ -1,0 +1,1 @@
+//! Workloads and traces through the drive in virtual time

@@ -1,0 +1,1 @@
+//! A stock Linux guest in a stock QEMU, fetched from the distribution's packages
