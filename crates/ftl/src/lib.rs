@@ -1,1 +1,17 @@
-//! Flash translation layers: when logical work finishes
+//! Flash translation layers: when logical work finishes.
+//!
+//! Data never passes here. Bytes live in the drive's store, addressed by logical block; a
+//! [`Media`] computes only *when* a read, a write or a trim of logical space is done, by booking
+//! timelines of dies, channels and buffers.
+//!
+//! What this crate does not do: it never reads a clock, never sleeps, and knows nothing of NVMe.
+//!
+//! Read next: [`Media`] (the contract), then [`Fixed`] (the simplest one that books dies).
+
+mod fixed;
+mod media;
+mod null;
+
+pub use fixed::{Fixed, FixedConfig};
+pub use media::{Extent, Media, MediaEvent, MediaHeap, Placement};
+pub use null::Null;

@@ -1,0 +1,441 @@
+//! One mapped range of memory.
+
+use crate::fault;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, Ordering};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::mm::{MapFlags, ProtFlags};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// An access reaches outside of the mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{len} bytes at offset {offset:#x} reach outside of {size:#x} mapped bytes")]
+pub struct OutOfBounds {
+    /// First byte of the access.
+    pub offset: u64,
+    /// Bytes of the access.
+    pub len: u64,
+    /// Bytes that are mapped.
+    pub size: u64,
+}
+
+/// Memory could not be mapped.
+#[derive(Debug, thiserror::Error)]
+pub enum MapError {
+    /// A mapping of no bytes, or of more than the address space has.
+    #[error("a mapping of {0} bytes is not possible")]
+    Size(u64),
+    /// The file is shorter than the range that shall be mapped: touching the rest would be fatal.
+    #[error("the file has {file} bytes, the range ends at {end}")]
+    Short {
+        /// Size of the file in bytes.
+        file: u64,
+        /// End of the range in bytes.
+        end: u64,
+    },
+    /// The kernel refused.
+    #[error(transparent)]
+    Os(#[from] rustix::io::Errno),
+}
+
+/// What a mapping may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads only: a write is refused as out of bounds.
+    Read,
+    /// Reads and writes.
+    ReadWrite,
+}
+
+/// A type that any bytes are a valid value of, so that it can be read from shared memory.
+///
+/// # Safety
+/// Every bit pattern must be valid, and the type must have no padding.
+pub unsafe trait Plain: Copy {}
+
+// SAFETY: integers have no padding and no invalid values.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for u16 {}
+// SAFETY: as above.
+unsafe impl Plain for u32 {}
+// SAFETY: as above.
+unsafe impl Plain for u64 {}
+
+/// Mapped memory, shared with whoever else has its descriptor. Dropping it unmaps.
+///
+/// Copies are not atomic: who reads while another party writes gets old and new bytes mixed. That
+/// is what real memory does, and why callers read once, check, and use their copy.
+#[derive(Debug)]
+pub struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+    access: Access,
+    file: Option<(OwnedFd, u64)>,
+    _guard: Option<fault::Registration>,
+}
+
+// SAFETY: the range stays mapped as long as the value lives, and every access to it is a copy
+// through raw pointers or an atomic, from which no reference escapes.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// `len` zero bytes in a memfd of their own, so that the memory can be passed to others. Pages
+    /// come into being when they are first written.
+    ///
+    /// # Errors
+    /// When `len` is zero or the kernel has no memory for it.
+    pub fn anonymous(name: &str, len: u64) -> Result<Self, MapError> {
+        let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+        rustix::fs::ftruncate(&fd, len)?;
+        // Nobody who gets the descriptor can pull the memory away from under us.
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
+        Self::file(fd, 0, len, Access::ReadWrite)
+    }
+
+    /// Maps `len` bytes of `file` from `offset` on, shared.
+    ///
+    /// # Errors
+    /// When the file is shorter than that, the offset is not a multiple of the page size, or the
+    /// kernel refuses.
+    pub fn file(file: OwnedFd, offset: u64, len: u64, access: Access) -> Result<Self, MapError> {
+        let size = usize::try_from(len)
+            .ok()
+            .filter(|&len| len > 0 && len <= isize::MAX as usize);
+        let size = size.ok_or(MapError::Size(len))?;
+        let end = offset.checked_add(len).ok_or(MapError::Size(len))?;
+        let stat = rustix::fs::fstat(&file)?;
+        let length = u64::try_from(stat.st_size).unwrap_or(0);
+        let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+        if regular && length < end {
+            return Err(MapError::Short { file: length, end });
+        }
+        let protection = match access {
+            Access::Read => ProtFlags::READ,
+            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+        };
+        // SAFETY: the kernel chooses an address range that nothing else uses.
+        let start = unsafe {
+            rustix::mm::mmap(
+                ptr::null_mut(),
+                size,
+                protection,
+                MapFlags::SHARED,
+                &file,
+                offset,
+            )?
+        };
+        let start = NonNull::new(start.cast::<u8>()).ok_or(MapError::Size(len))?;
+        let sealed =
+            rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
+        let guard = (!sealed).then(|| fault::register(start, size));
+        Ok(Self {
+            start,
+            len: size,
+            access,
+            file: Some((file, offset)),
+            _guard: guard,
+        })
+    }
+
+    /// Bytes mapped.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len as u64
+    }
+
+    /// Never: an empty mapping can't be made.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The descriptor behind the mapping and the offset in it at which the mapping starts.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<(BorrowedFd<'_>, u64)> {
+        self.file.as_ref().map(|(fd, offset)| (fd.as_fd(), *offset))
+    }
+
+    /// Where the first byte is. For generated code, which checks its own bounds.
+    #[must_use]
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start.as_ptr()
+    }
+
+    #[inline]
+    fn at(&self, offset: u64, len: usize) -> Result<*mut u8, OutOfBounds> {
+        let size = self.len as u64;
+        if offset > size || len as u64 > size - offset {
+            return Err(OutOfBounds {
+                offset,
+                len: len as u64,
+                size,
+            });
+        }
+        // SAFETY: offset <= len, which the mapping covers.
+        Ok(unsafe { self.start.as_ptr().add(offset as usize) })
+    }
+
+    #[inline]
+    fn writable(&self, offset: u64, len: usize) -> Result<*mut u8, OutOfBounds> {
+        if self.access == Access::Read {
+            return Err(OutOfBounds {
+                offset,
+                len: len as u64,
+                size: 0,
+            });
+        }
+        self.at(offset, len)
+    }
+
+    /// Copies bytes out.
+    ///
+    /// # Errors
+    /// When the range is not inside of the mapping; nothing is copied then.
+    #[inline]
+    pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), OutOfBounds> {
+        let from = self.at(offset, buf.len())?;
+        // SAFETY: `from` has buf.len() mapped bytes; `buf` is ours alone, so they can't overlap.
+        unsafe { ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
+        Ok(())
+    }
+
+    /// Copies bytes in.
+    ///
+    /// # Errors
+    /// When the range is not inside of the mapping, or it may only be read; nothing is copied then.
+    #[inline]
+    pub fn write(&self, offset: u64, buf: &[u8]) -> Result<(), OutOfBounds> {
+        let to = self.writable(offset, buf.len())?;
+        // SAFETY: `to` has buf.len() mapped bytes; a Rust slice never lies inside of a mapping.
+        unsafe { ptr::copy_nonoverlapping(buf.as_ptr(), to, buf.len()) };
+        Ok(())
+    }
+
+    /// Copies `len` bytes to another mapping, or to another place in this one (then as if through
+    /// a buffer: the ranges may overlap).
+    ///
+    /// # Errors
+    /// When a range is not inside of its mapping; nothing is copied then.
+    #[inline]
+    pub fn copy_to(
+        &self,
+        offset: u64,
+        to: &Self,
+        to_offset: u64,
+        len: usize,
+    ) -> Result<(), OutOfBounds> {
+        let from = self.at(offset, len)?;
+        let to = to.writable(to_offset, len)?;
+        // SAFETY: both ranges are mapped for `len` bytes; `copy` allows them to overlap, also
+        // where two mappings show the same file.
+        unsafe { ptr::copy(from, to, len) };
+        Ok(())
+    }
+
+    /// Sets bytes to `value`.
+    ///
+    /// # Errors
+    /// When the range is not inside of the mapping.
+    pub fn fill(&self, offset: u64, len: u64, value: u8) -> Result<(), OutOfBounds> {
+        let size = usize::try_from(len).unwrap_or(usize::MAX);
+        let to = self.writable(offset, size)?;
+        // SAFETY: `to` has `size` mapped bytes.
+        unsafe { ptr::write_bytes(to, value, size) };
+        Ok(())
+    }
+
+    /// Sets bytes to zero and, where whole pages are concerned, gives their memory back.
+    ///
+    /// # Errors
+    /// When the range is not inside of the mapping.
+    pub fn clear(&self, offset: u64, len: u64) -> Result<(), OutOfBounds> {
+        /// Below this, writing zeros is quicker than asking the kernel.
+        const PUNCH_FROM: u64 = 64 << 10;
+        self.writable(offset, usize::try_from(len).unwrap_or(usize::MAX))?;
+        if len >= PUNCH_FROM
+            && let Some((fd, start)) = &self.file
+        {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            if rustix::fs::fallocate(fd, flags, start + offset, len).is_ok() {
+                return Ok(());
+            }
+        }
+        self.fill(offset, len, 0)
+    }
+
+    /// Whether the bytes at `offset` are those of `other`.
+    ///
+    /// # Errors
+    /// When the range is not inside of the mapping.
+    pub fn equals(&self, offset: u64, other: &[u8]) -> Result<bool, OutOfBounds> {
+        self.at(offset, other.len())?;
+        let mut copy = [0; 4096];
+        for (i, part) in other.chunks(copy.len()).enumerate() {
+            let copy = &mut copy[..part.len()];
+            self.read(offset + (i * 4096) as u64, copy)?;
+            if copy != part {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads one value, aligned or not.
+    ///
+    /// # Errors
+    /// When it is not inside of the mapping.
+    #[inline]
+    pub fn load<T: Plain>(&self, offset: u64) -> Result<T, OutOfBounds> {
+        let from = self.at(offset, size_of::<T>())?;
+        // SAFETY: the bytes are mapped, and any bytes are a `T`.
+        Ok(unsafe { ptr::read_unaligned(from.cast::<T>()) })
+    }
+
+    /// Writes one value, aligned or not.
+    ///
+    /// # Errors
+    /// When it is not inside of the mapping.
+    #[inline]
+    pub fn store<T: Plain>(&self, offset: u64, value: T) -> Result<(), OutOfBounds> {
+        let to = self.writable(offset, size_of::<T>())?;
+        // SAFETY: the bytes are mapped.
+        unsafe { ptr::write_unaligned(to.cast::<T>(), value) };
+        Ok(())
+    }
+
+    /// Reads a doorbell or an index that another party writes: all that it wrote before is seen
+    /// after (acquire). `offset` must be a multiple of 4.
+    ///
+    /// # Errors
+    /// When the word is not inside of the mapping or not aligned.
+    #[inline]
+    pub fn load_acquire(&self, offset: u64) -> Result<u32, OutOfBounds> {
+        Ok(self
+            .atomic(self.at(offset, 4)?, offset)?
+            .load(Ordering::Acquire))
+    }
+
+    /// Writes a word that another party polls: it sees all that we wrote before (release).
+    /// `offset` must be a multiple of 4.
+    ///
+    /// # Errors
+    /// When the word is not inside of the mapping or not aligned.
+    #[inline]
+    pub fn store_release(&self, offset: u64, value: u32) -> Result<(), OutOfBounds> {
+        self.atomic(self.writable(offset, 4)?, offset)?
+            .store(value, Ordering::Release);
+        Ok(())
+    }
+
+    #[inline]
+    fn atomic(&self, at: *mut u8, offset: u64) -> Result<&AtomicU32, OutOfBounds> {
+        if !offset.is_multiple_of(4) {
+            return Err(OutOfBounds {
+                offset,
+                len: 4,
+                size: self.len as u64,
+            });
+        }
+        // SAFETY: mapped (the caller got `at` from a bounds check), aligned because mappings start
+        // on a page, and only ever accessed as an atomic or by a copy that tolerates a race.
+        Ok(unsafe { AtomicU32::from_ptr(at.cast::<u32>()) })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        self._guard = None;
+        // SAFETY: the range was mapped by us and no reference into it exists.
+        let result = unsafe { rustix::mm::munmap(self.start.as_ptr().cast::<c_void>(), self.len) };
+        debug_assert!(result.is_ok());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_written_are_read_back_by_who_maps_the_same_descriptor() {
+        let ours = Mapping::anonymous("test", 8192).expect("map");
+        let (fd, _) = ours.descriptor().expect("memfd");
+        let fd = fd.try_clone_to_owned().expect("dup");
+        let theirs = Mapping::file(fd, 4096, 4096, Access::Read).expect("map");
+        ours.write(4100, b"hello").expect("inside");
+        let mut copy = [0; 5];
+        theirs.read(4, &mut copy).expect("inside");
+        assert_eq!(&copy, b"hello");
+        assert!(theirs.write(0, b"x").is_err(), "it may only be read");
+    }
+
+    #[test]
+    fn an_access_across_the_end_is_refused_as_a_whole() {
+        let map = Mapping::anonymous("test", 4096).expect("map");
+        assert!(map.write(4090, &[1; 7]).is_err());
+        assert_eq!(map.load::<u8>(4090), Ok(0), "nothing was written");
+        assert!(map.load::<u64>(u64::MAX).is_err());
+        assert!(map.load::<u64>(4089).is_err());
+        assert!(map.fill(0, u64::MAX, 0).is_err());
+        assert!(
+            map.read(4096, &mut []).is_ok(),
+            "an empty range at the end is inside"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_too_short_is_not_mapped() {
+        let fd = rustix::fs::memfd_create("short", MemfdFlags::CLOEXEC).expect("memfd");
+        rustix::fs::ftruncate(&fd, 4096).expect("truncate");
+        let error = Mapping::file(fd, 0, 8192, Access::ReadWrite).expect_err("too short");
+        assert!(matches!(
+            error,
+            MapError::Short {
+                file: 4096,
+                end: 8192
+            }
+        ));
+    }
+
+    #[test]
+    fn clear_makes_zeros_of_every_size_and_alignment() {
+        let map = Mapping::anonymous("test", 1 << 20).expect("map");
+        for (offset, len) in [(0, 1 << 20), (100, 70_000), (5, 9)] {
+            map.fill(0, 1 << 20, 0xAA).expect("inside");
+            map.clear(offset, len).expect("inside");
+            let mut all = vec![0; 1 << 20];
+            map.read(0, &mut all).expect("inside");
+            let zero = |i: usize| (offset..offset + len).contains(&(i as u64));
+            assert!(
+                all.iter()
+                    .enumerate()
+                    .all(|(i, &b)| b == if zero(i) { 0 } else { 0xAA })
+            );
+        }
+    }
+
+    #[test]
+    fn overlapping_copies_within_a_mapping_keep_the_bytes() {
+        let map = Mapping::anonymous("test", 4096).expect("map");
+        map.write(0, b"abcdef").expect("inside");
+        map.copy_to(0, &map, 2, 6).expect("inside");
+        assert!(map.equals(0, b"ababcdef").expect("inside"));
+        assert!(!map.equals(0, b"abcdef").expect("inside"));
+    }
+
+    #[test]
+    fn a_file_that_shrinks_under_its_mapping_reads_as_zeros_instead_of_killing_us() {
+        let fd = rustix::fs::memfd_create("shrinks", MemfdFlags::CLOEXEC).expect("memfd");
+        rustix::fs::ftruncate(&fd, 8192).expect("truncate");
+        let theirs = fd.try_clone().expect("dup");
+        let map = Mapping::file(fd, 0, 8192, Access::ReadWrite).expect("map");
+        map.store(4096, 7u32).expect("inside");
+        rustix::fs::ftruncate(&theirs, 0).expect("truncate");
+        assert_eq!(map.load::<u32>(4096), Ok(0));
+        map.store(0, 1u32)
+            .expect("a write goes nowhere, but does no harm");
+    }
+}
