@@ -1,6 +1,6 @@
 //! Fixed times per page, on one timeline per die.
 
-use crate::media::{Extent, Media, MediaHeap, Placement};
+use crate::media::{Extent, Media, MediaHeap, Outcome, Placement, Resource};
 use ersatz_engine::{Ns, Timeline};
 
 /// What a [`Fixed`] media is made of.
@@ -52,20 +52,26 @@ impl Media for Fixed {
         self.config.capacity
     }
 
-    fn read(&mut self, now: Ns, at: Extent, _heap: &mut MediaHeap) -> Ns {
-        self.book(now, at, self.config.read)
+    fn read(&mut self, now: Ns, at: Extent, _heap: &mut MediaHeap) -> Outcome {
+        Ok(self.book(now, at, self.config.read))
     }
 
-    fn write(&mut self, now: Ns, at: Extent, _to: Placement, _heap: &mut MediaHeap) -> Ns {
-        self.book(now, at, self.config.program)
+    fn write(&mut self, now: Ns, at: Extent, _to: Placement, _heap: &mut MediaHeap) -> Outcome {
+        Ok(self.book(now, at, self.config.program))
     }
 
-    fn trim(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn trim(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
     }
 
-    fn flush(&mut self, now: Ns, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn flush(&mut self, now: Ns, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
+    }
+
+    fn busy(&self) -> Vec<(Resource, Ns)> {
+        let dies = self.dies.iter().zip(0..);
+        dies.map(|(die, number)| (Resource::Die(number), die.busy()))
+            .collect()
     }
 }
 
@@ -87,12 +93,12 @@ mod tests {
     #[test]
     fn pages_on_different_dies_are_read_at_the_same_time_and_on_the_same_die_in_turn() {
         let (mut media, mut heap) = (media(), MediaHeap::new());
-        let pages = |n| Extent {
+        let pages = |n: u64| Extent {
             start: 0,
             len: n * 4096,
         };
-        assert_eq!(media.read(Ns(0), pages(2), &mut heap), Ns(40));
-        assert_eq!(media.read(Ns(0), pages(3), &mut heap), Ns(120));
+        assert_eq!(media.read(Ns(0), pages(2), &mut heap), Ok(Ns(40)));
+        assert_eq!(media.read(Ns(0), pages(3), &mut heap), Ok(Ns(120)));
     }
 
     #[test]
@@ -104,7 +110,7 @@ mod tests {
         };
         assert_eq!(
             media.write(Ns(7), across, Placement::default(), &mut heap),
-            Ns(207)
+            Ok(Ns(207))
         );
     }
 }

@@ -13,5 +13,8 @@ mod media;
 mod null;
 
 pub use fixed::{Fixed, FixedConfig};
-pub use media::{Extent, Media, MediaEvent, MediaHeap, Placement};
+pub use media::{
+    Counters, Extent, Fault, Media, MediaError, MediaEvent, MediaHeap, Operation, Outcome,
+    Placement, Resource,
+};
 pub use null::Null;

@@ -28,27 +28,160 @@ pub struct MediaEvent(pub u64);
 /// [`Media::event`] when it is due.
 pub type MediaHeap = Heap<MediaEvent>;
 
+/// A kind of request, for those that never reach the flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Read, compare, verify.
+    Read,
+    /// Write, copy, write zeroes.
+    Write,
+    /// One range of a Dataset Management deallocation.
+    Trim,
+    /// Flush.
+    Flush,
+}
+
+/// Why logical work failed. It takes time to find out: the status belongs to [`MediaError::at`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{fault} (known at {at})")]
+pub struct MediaError {
+    /// When the failure is known and its status is due; never before the request's `now`.
+    pub at: Ns,
+    /// What failed.
+    pub fault: Fault,
+}
+
+/// What can go wrong in flash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// No free block is left that data could be written to. The media is read-only from now on.
+    /// NVMe: Write Fault (media error 80h).
+    #[error("no free block is left to write to")]
+    OutOfBlocks,
+    /// The media became read-only before. NVMe: Namespace is Write Protected (generic 20h), and the
+    /// read-only bit of the SMART log's critical warnings.
+    #[error("the media is read-only")]
+    ReadOnly,
+    /// More bits are wrong than all steps of error correction can mend. NVMe: Unrecovered Read
+    /// Error (media error 81h).
+    #[error("data can't be corrected")]
+    Uncorrectable,
+}
+
+/// When it is done, or why it is not.
+pub type Outcome = Result<Ns, MediaError>;
+
+/// What a media has done since it came to be, and what it has left. Pages are the flash
+/// translation layer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Pages that hosts wrote.
+    pub host_write_pages: u64,
+    /// Pages that were moved: garbage collection, merges, wear levelling.
+    pub gc_write_pages: u64,
+    /// Pages that hosts read and that were mapped.
+    pub host_read_pages: u64,
+    /// Blocks erased.
+    pub erases: u64,
+    /// Garbage-collection rounds that a write waited for.
+    pub gc_rounds_foreground: u64,
+    /// Garbage-collection rounds that no write asked for.
+    pub gc_rounds_background: u64,
+    /// Erased lines, ready to be written.
+    pub free_lines: u64,
+    /// Written lines with at least one page that is no longer valid.
+    pub victim_lines: u64,
+    /// Written lines all pages of which are valid.
+    pub full_lines: u64,
+    /// Reads that failed for good, and programs and erases that failed.
+    pub media_errors: u64,
+    /// Endurance consumed, in percent; may exceed 100.
+    pub percentage_used: u8,
+    /// Spare blocks left, in percent of those at the start.
+    pub available_spare: u8,
+    /// Whether writes are refused.
+    pub read_only: bool,
+}
+
+impl Counters {
+    /// Write amplification: pages programmed per page that a host wrote; 1 before the first write.
+    #[must_use]
+    pub fn waf(&self) -> f64 {
+        if self.host_write_pages == 0 {
+            return 1.0;
+        }
+        (self.host_write_pages + self.gc_write_pages) as f64 / self.host_write_pages as f64
+    }
+}
+
+/// What of a media can be busy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resource {
+    /// A channel's bus, by number.
+    Channel(u32),
+    /// A die (LUN), by number over all channels.
+    Die(u32),
+}
+
 /// Computes when logical work is done.
 ///
 /// A caller guarantees that `now` never decreases from call to call and that extents lie inside of
-/// the capacity. An implementation must not read a clock, must not block, and must give the same
-/// answers for the same calls. A finish time is never before `now`.
+/// the capacity. An implementation must not read a clock, must not block, must not panic, and must
+/// give the same answers for the same calls. A finish time is never before `now`.
 pub trait Media: Send {
     /// Bytes of logical space.
     fn capacity(&self) -> u64;
 
     /// When the data of `at` is read.
-    fn read(&mut self, now: Ns, at: Extent, heap: &mut MediaHeap) -> Ns;
+    ///
+    /// # Errors
+    /// [`Fault::Uncorrectable`] where a page of it can't be read.
+    fn read(&mut self, now: Ns, at: Extent, heap: &mut MediaHeap) -> Outcome;
 
     /// When the data of `at` is accepted, as the write cache's rules have it.
-    fn write(&mut self, now: Ns, at: Extent, to: Placement, heap: &mut MediaHeap) -> Ns;
+    ///
+    /// # Errors
+    /// [`Fault::OutOfBlocks`] when the last free block is used up, [`Fault::ReadOnly`] ever after.
+    fn write(&mut self, now: Ns, at: Extent, to: Placement, heap: &mut MediaHeap) -> Outcome;
 
     /// When `at` is deallocated.
-    fn trim(&mut self, now: Ns, at: Extent, heap: &mut MediaHeap) -> Ns;
+    ///
+    /// # Errors
+    /// [`Fault::ReadOnly`].
+    fn trim(&mut self, now: Ns, at: Extent, heap: &mut MediaHeap) -> Outcome;
 
     /// When all that was accepted before `now` is non-volatile.
-    fn flush(&mut self, now: Ns, heap: &mut MediaHeap) -> Ns;
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write), of data that was accepted but not yet programmed.
+    fn flush(&mut self, now: Ns, heap: &mut MediaHeap) -> Outcome;
+
+    /// The controller refused a request (its range lies outside of the namespace): when the
+    /// refusal is posted. Most media take no notice; the FEMU model collects garbage even then.
+    fn refused(&mut self, now: Ns, _operation: Operation, _heap: &mut MediaHeap) -> Ns {
+        now
+    }
 
     /// An event of this media is due.
     fn event(&mut self, _now: Ns, _event: MediaEvent, _heap: &mut MediaHeap) {}
+
+    /// What was done so far.
+    fn counters(&self) -> Counters {
+        Counters {
+            available_spare: 100,
+            ..Counters::default()
+        }
+    }
+
+    /// How long each resource has been booked for, in order of the resources.
+    fn busy(&self) -> Vec<(Resource, Ns)> {
+        Vec::new()
+    }
+
+    /// How often each block (or line of blocks that are only erased together) was erased.
+    fn wear(&self) -> Vec<u32> {
+        Vec::new()
+    }
 }

@@ -1,6 +1,6 @@
 //! The media that takes no time.
 
-use crate::media::{Extent, Media, MediaHeap, Placement};
+use crate::media::{Extent, Media, MediaHeap, Outcome, Placement};
 use ersatz_engine::Ns;
 
 /// Every operation is done at once: for measuring all that is not media.
@@ -22,19 +22,19 @@ impl Media for Null {
         self.capacity
     }
 
-    fn read(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn read(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
     }
 
-    fn write(&mut self, now: Ns, _at: Extent, _to: Placement, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn write(&mut self, now: Ns, _at: Extent, _to: Placement, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
     }
 
-    fn trim(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn trim(&mut self, now: Ns, _at: Extent, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
     }
 
-    fn flush(&mut self, now: Ns, _heap: &mut MediaHeap) -> Ns {
-        now
+    fn flush(&mut self, now: Ns, _heap: &mut MediaHeap) -> Outcome {
+        Ok(now)
     }
 }
