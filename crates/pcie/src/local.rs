@@ -1,0 +1,132 @@
+//! A host in the same process.
+
+use crate::dma::{DmaEntry, DmaMap};
+use crate::{DmaFault, Host};
+use ersatz_memory::Mapping;
+use std::sync::Arc;
+
+/// A host whose memory is one mapping and whose interrupts are counted: for tests, fuzzing and
+/// simulation.
+#[derive(Debug)]
+pub struct LocalHost {
+    dma: DmaMap,
+    raised: Vec<u64>,
+    /// Whether the host uses message-signalled interrupts.
+    pub messages: bool,
+}
+
+impl LocalHost {
+    /// A host with `memory` at the I/O virtual address `iova`.
+    #[must_use]
+    pub fn new(iova: u64, memory: Arc<Mapping>) -> Self {
+        let (readable, writable) = (true, true);
+        let mut dma = DmaMap::new();
+        let entry = DmaEntry {
+            iova,
+            size: memory.len(),
+            readable,
+            writable,
+            memory: Some(memory),
+        };
+        // The first entry of an empty map can only be refused for its range.
+        let mapped = dma.map(entry);
+        debug_assert!(mapped.is_ok(), "{mapped:?}");
+        Self {
+            dma,
+            raised: Vec::new(),
+            messages: true,
+        }
+    }
+
+    /// The host's DMA map, to map and unmap more.
+    pub fn dma(&mut self) -> &mut DmaMap {
+        &mut self.dma
+    }
+
+    /// How often `vector` was raised.
+    #[must_use]
+    pub fn raised(&self, vector: u16) -> u64 {
+        self.raised.get(usize::from(vector)).copied().unwrap_or(0)
+    }
+}
+
+impl Host for LocalHost {
+    fn read(&mut self, iova: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
+        let len = buf.len();
+        self.dma
+            .walk(
+                iova,
+                len,
+                false,
+                |memory, offset, done, n| memory.read(offset, &mut buf[done..done + n]),
+                |_, _, _| None,
+            )
+            .ok_or(DmaFault {
+                iova,
+                len: len as u64,
+            })
+    }
+
+    fn write(&mut self, iova: u64, buf: &[u8]) -> Result<(), DmaFault> {
+        self.dma
+            .walk(
+                iova,
+                buf.len(),
+                true,
+                |memory, offset, done, n| memory.write(offset, &buf[done..done + n]),
+                |_, _, _| None,
+            )
+            .ok_or(DmaFault {
+                iova,
+                len: buf.len() as u64,
+            })
+    }
+
+    fn read_into(&mut self, iova: u64, to: &Mapping, at: u64, len: usize) -> Result<(), DmaFault> {
+        self.dma
+            .walk(
+                iova,
+                len,
+                false,
+                |memory, offset, done, n| memory.copy_to(offset, to, at + done as u64, n),
+                |_, _, _| None,
+            )
+            .ok_or(DmaFault {
+                iova,
+                len: len as u64,
+            })
+    }
+
+    fn write_from(
+        &mut self,
+        iova: u64,
+        from: &Mapping,
+        at: u64,
+        len: usize,
+    ) -> Result<(), DmaFault> {
+        self.dma
+            .walk(
+                iova,
+                len,
+                true,
+                |memory, offset, done, n| from.copy_to(at + done as u64, memory, offset, n),
+                |_, _, _| None,
+            )
+            .ok_or(DmaFault {
+                iova,
+                len: len as u64,
+            })
+    }
+
+    fn raise(&mut self, vector: u16) {
+        let vector = usize::from(vector);
+        if self.raised.len() <= vector {
+            self.raised.resize(vector + 1, 0);
+        }
+        self.raised[vector] += 1;
+    }
+
+    fn message_signalled(&self) -> bool {
+        self.messages
+    }
+}

@@ -1,0 +1,1 @@
+//! A function behind a vfio-user socket.
