@@ -3,7 +3,7 @@
 use crate::fault;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -331,15 +331,58 @@ impl Mapping {
         Ok(())
     }
 
+    /// Replaces a word by what `with` makes of it, in one step that no other party's atomic access
+    /// comes in between of, and returns what was there before. `with` may be called several times.
+    /// `offset` must be a multiple of 4.
+    ///
+    /// # Errors
+    /// When the word is not inside of the mapping, not aligned, or may only be read.
     #[inline]
-    fn atomic(&self, at: *mut u8, offset: u64) -> Result<&AtomicU32, OutOfBounds> {
-        if !offset.is_multiple_of(4) {
+    pub fn update_u32(
+        &self,
+        offset: u64,
+        mut with: impl FnMut(u32) -> u32,
+    ) -> Result<u32, OutOfBounds> {
+        let word = self.atomic(self.writable(offset, 4)?, offset)?;
+        let order = Ordering::SeqCst;
+        let (Ok(old) | Err(old)) = word.fetch_update(order, order, |old| Some(with(old)));
+        Ok(old)
+    }
+
+    /// As [`update_u32`](Self::update_u32), for 8 bytes at a multiple of 8.
+    ///
+    /// # Errors
+    /// When the word is not inside of the mapping, not aligned, or may only be read.
+    #[inline]
+    pub fn update_u64(
+        &self,
+        offset: u64,
+        mut with: impl FnMut(u64) -> u64,
+    ) -> Result<u64, OutOfBounds> {
+        let at = self.writable(offset, 8)?;
+        self.aligned(offset, 8)?;
+        // SAFETY: as in `atomic`, with the alignment of 8 bytes just checked.
+        let word = unsafe { AtomicU64::from_ptr(at.cast::<u64>()) };
+        let order = Ordering::SeqCst;
+        let (Ok(old) | Err(old)) = word.fetch_update(order, order, |old| Some(with(old)));
+        Ok(old)
+    }
+
+    #[inline]
+    fn aligned(&self, offset: u64, len: u64) -> Result<(), OutOfBounds> {
+        if !offset.is_multiple_of(len) {
             return Err(OutOfBounds {
                 offset,
-                len: 4,
+                len,
                 size: self.len as u64,
             });
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn atomic(&self, at: *mut u8, offset: u64) -> Result<&AtomicU32, OutOfBounds> {
+        self.aligned(offset, 4)?;
         // SAFETY: mapped (the caller got `at` from a bounds check), aligned because mappings start
         // on a page, and only ever accessed as an atomic or by a copy that tolerates a race.
         Ok(unsafe { AtomicU32::from_ptr(at.cast::<u32>()) })
@@ -424,6 +467,26 @@ mod tests {
         map.copy_to(0, &map, 2, 6).expect("inside");
         assert!(map.equals(0, b"ababcdef").expect("inside"));
         assert!(!map.equals(0, b"abcdef").expect("inside"));
+    }
+
+    #[test]
+    fn updates_of_many_threads_are_none_lost_and_only_aligned_ones_are_done() {
+        let map = Mapping::anonymous("test", 4096).expect("map");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        map.update_u32(4, |old| old + 1).expect("aligned");
+                        map.update_u64(8, |old| old + 1).expect("aligned");
+                    }
+                });
+            }
+        });
+        assert_eq!(map.update_u32(4, |old| old), Ok(4000));
+        assert_eq!(map.update_u64(8, |old| old), Ok(4000));
+        assert!(map.update_u32(6, |old| old + 1).is_err());
+        assert!(map.update_u64(12, |old| old + 1).is_err());
+        assert!(map.update_u64(4096, |old| old + 1).is_err());
     }
 
     #[test]
