@@ -351,7 +351,12 @@ mod tests {
                 .into_bits(),
             0x0007_0003
         );
-        assert_eq!(InterruptVectorConfiguration::from_bits(0x1_0005).cd(), true);
+        assert_eq!(
+            InterruptVectorConfiguration::new()
+                .with_cd(true)
+                .into_bits(),
+            1 << 16
+        );
         assert_eq!(
             TemperatureThreshold::new().with_thsel(1).into_bits(),
             1 << 20

@@ -187,7 +187,7 @@ wire! {
         pub oaqd: u32,
         /// Byte 568: Recommended Host-Initiated Refresh Interval, in days.
         pub rhiri: u8,
-        /// Byte 569: Host-Initiated Refresh Time, in hours.
+        /// Byte 569: Host-Initiated Refresh Time, in minutes.
         pub hirt: u8,
         /// Bytes 570-571: Controller Maximum Memory Range Tracking Descriptors.
         pub cmmrtd: u16,
@@ -258,9 +258,11 @@ wire! {
         pub fqvt: u8,
         /// Byte 25: Emergency Power Fail Vault Time.
         pub epfvt: u8,
-        /// Byte 26: scales of the three times above.
-        pub epf_scales: u8,
-        rsvd27: [u8; 5],
+        /// Byte 26: Scales of EPFRT (3:0) and FQVT (7:4).
+        pub epfr_fqv_ts: u8,
+        /// Byte 27: Scale of EPFVT (3:0).
+        pub epfvts: u8,
+        rsvd28: [u8; 4],
     }
 }
 
@@ -484,11 +486,11 @@ byte_fields! {
         pub nvmvfys: bool,
         /// Copy.
         pub nvmcpys: bool,
-        /// Copies of one command are atomic together.
+        /// Copy Single Atomicity: what a Copy writes is as atomic as one write command.
         pub nvmcsa: bool,
-        /// Write Zeroes with Deallocate ignores limits of size (All Fast Zeroes).
+        /// All Fast Copy: every copy operation of Copy is a fast one.
         pub nvmafc: bool,
-        /// Maximum Write Zeroes size is in WZSL and WZDSL.
+        /// Maximum Write Zeroes with Deallocate: WZDSL is the limit when DEAC is set.
         pub maxwzd: bool,
         /// Namespace Zeroes.
         pub nszs: bool,
