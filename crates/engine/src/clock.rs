@@ -21,7 +21,9 @@ impl RealClock {
     #[must_use]
     #[allow(clippy::disallowed_methods)] // This is the edge: the one place that reads a clock.
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 

@@ -48,12 +48,19 @@ impl<E> Heap<E> {
     /// An empty heap.
     #[must_use]
     pub fn new() -> Self {
-        Self { entries: BinaryHeap::new(), sequence: 0 }
+        Self {
+            entries: BinaryHeap::new(),
+            sequence: 0,
+        }
     }
 
     /// Makes `event` due at `at`.
     pub fn push(&mut self, at: Ns, event: E) {
-        self.entries.push(Entry { at, sequence: self.sequence, event });
+        self.entries.push(Entry {
+            at,
+            sequence: self.sequence,
+            event,
+        });
         self.sequence += 1;
     }
 
@@ -63,6 +70,25 @@ impl<E> Heap<E> {
             return None;
         }
         self.entries.pop().map(|entry| (entry.at, entry.event))
+    }
+
+    /// Takes all events that `wanted` picks, in the order in which they would have come out. The
+    /// others keep their times and their order.
+    pub fn extract(&mut self, mut wanted: impl FnMut(&E) -> bool) -> Vec<(Ns, E)> {
+        let (mut taken, mut kept) = (Vec::new(), Vec::new());
+        for entry in std::mem::take(&mut self.entries).into_vec() {
+            if wanted(&entry.event) {
+                taken.push(entry);
+            } else {
+                kept.push(entry);
+            }
+        }
+        self.entries = kept.into();
+        taken.sort_unstable_by_key(Entry::key);
+        taken
+            .into_iter()
+            .map(|entry| (entry.at, entry.event))
+            .collect()
     }
 
     /// When the next event is due.
@@ -106,5 +132,16 @@ mod tests {
         assert_eq!(heap.pop_due(Ns(30)), Some((Ns(10), 'b')));
         assert_eq!(heap.pop_due(Ns(30)), Some((Ns(20), 'c')));
         assert!(heap.is_empty());
+    }
+
+    #[test]
+    fn extracted_events_are_gone_and_the_others_keep_their_order() {
+        let mut heap = Heap::new();
+        for (i, at) in [3, 1, 2, 1, 3].into_iter().enumerate() {
+            heap.push(Ns(at), i);
+        }
+        assert_eq!(heap.extract(|i| i % 2 == 1), [(Ns(1), 1), (Ns(1), 3)]);
+        let rest: Vec<_> = core::iter::from_fn(|| heap.pop_due(Ns(9))).collect();
+        assert_eq!(rest, [(Ns(2), 2), (Ns(3), 0), (Ns(3), 4)]);
     }
 }

@@ -49,9 +49,27 @@ mod tests {
     #[test]
     fn work_queues_behind_earlier_work_and_idles_in_gaps() {
         let mut die = Timeline::default();
-        assert_eq!(die.book(Ns(10), Ns(5)), Booking { begin: Ns(10), end: Ns(15) });
-        assert_eq!(die.book(Ns(12), Ns(5)), Booking { begin: Ns(15), end: Ns(20) });
-        assert_eq!(die.book(Ns(30), Ns(1)), Booking { begin: Ns(30), end: Ns(31) });
+        assert_eq!(
+            die.book(Ns(10), Ns(5)),
+            Booking {
+                begin: Ns(10),
+                end: Ns(15)
+            }
+        );
+        assert_eq!(
+            die.book(Ns(12), Ns(5)),
+            Booking {
+                begin: Ns(15),
+                end: Ns(20)
+            }
+        );
+        assert_eq!(
+            die.book(Ns(30), Ns(1)),
+            Booking {
+                begin: Ns(30),
+                end: Ns(31)
+            }
+        );
         assert_eq!(die.busy(), Ns(11));
     }
 }

@@ -1,5 +1,6 @@
 //! What a drive may ask of its host.
 
+use core::sync::atomic::{Ordering, fence};
 use ersatz_memory::Mapping;
 
 /// An address that the host has not made reachable, or not for this direction.
@@ -69,6 +70,17 @@ pub trait Host {
             })?;
             self.write(iova, buf)
         })
+    }
+
+    /// Copies a completion queue entry to host memory such that its last four bytes, where the
+    /// phase tag is, become visible after the rest.
+    ///
+    /// # Errors
+    /// As [`Host::write`].
+    fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        self.write(iova, &entry[..12])?;
+        fence(Ordering::Release);
+        self.write(iova.wrapping_add(12), &entry[12..])
     }
 
     /// Raises interrupt `vector`.

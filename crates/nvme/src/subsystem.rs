@@ -1,0 +1,172 @@
+//! The NVM subsystem: what all of a drive's controllers share.
+
+use crate::error::NvmeError;
+use crate::link::Link;
+use crate::set::{CommandSet, Cx, Finished, Peers, Token};
+use crate::statistics::{HostCounters, Traffic};
+use ersatz_engine::Ns;
+use ersatz_ftl::{Media, MediaHeap};
+use ersatz_pcie::Host;
+use nvme_spec::{Csi, Sqe};
+
+/// Who the drive says that it is.
+#[derive(Clone, Debug)]
+pub struct DriveIdentity {
+    /// Serial number, at most 20 ASCII characters.
+    pub serial: String,
+    /// Model number, at most 40 ASCII characters.
+    pub model: String,
+    /// NVMe Qualified Name of the subsystem, at most 223 bytes.
+    pub nqn: String,
+}
+
+/// A namespace: an NSID, and a command set that says what its commands mean.
+pub struct Namespace {
+    /// Its identifier, 1 to [`Subsystem::MAX_NSID`].
+    pub nsid: u32,
+    /// Its UUID.
+    pub uuid: [u8; 16],
+    /// What its commands mean.
+    pub set: Box<dyn CommandSet>,
+}
+
+/// Namespaces, media and link of a drive.
+pub struct Subsystem {
+    /// Who the drive is.
+    pub identity: DriveIdentity,
+    /// What the namespaces with blocks lie on.
+    pub media: Box<dyn Media>,
+    /// Bytes moved so far.
+    pub traffic: Traffic,
+    /// Commands and data so far.
+    pub counters: HostCounters,
+    /// The link to the host.
+    pub link: Link,
+    namespaces: Vec<Namespace>,
+    heap: MediaHeap,
+    finished: Vec<Finished>,
+}
+
+impl Subsystem {
+    /// The highest NSID.
+    pub const MAX_NSID: u32 = 256;
+
+    /// A subsystem of these namespaces; they are sorted by NSID.
+    #[must_use]
+    pub fn new(
+        identity: DriveIdentity,
+        media: Box<dyn Media>,
+        link: Link,
+        mut namespaces: Vec<Namespace>,
+    ) -> Self {
+        namespaces.sort_by_key(|namespace| namespace.nsid);
+        Self {
+            identity,
+            media,
+            traffic: Traffic::default(),
+            counters: HostCounters::default(),
+            link,
+            namespaces,
+            heap: MediaHeap::new(),
+            finished: Vec::new(),
+        }
+    }
+
+    /// All namespaces, by NSID.
+    #[must_use]
+    pub fn namespaces(&self) -> &[Namespace] {
+        &self.namespaces
+    }
+
+    /// The namespace `nsid`.
+    #[must_use]
+    pub fn namespace(&self, nsid: u32) -> Option<&Namespace> {
+        self.namespaces
+            .iter()
+            .find(|namespace| namespace.nsid == nsid)
+    }
+
+    /// The I/O command sets of the namespaces, as a combination vector (CNS 1Ch).
+    #[must_use]
+    pub fn combination(&self) -> u64 {
+        let bit = |namespace: &Namespace| 1 << (u64::from(namespace.set.csi().into_bits()) & 63);
+        self.namespaces
+            .iter()
+            .map(bit)
+            .fold(1 << Csi::Nvm.into_bits(), |all, bit: u64| all | bit)
+    }
+
+    /// When the media wants to be called next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Ns> {
+        self.heap.next_due()
+    }
+
+    /// Lets media and command sets go on to `now`.
+    pub fn advance(&mut self, now: Ns) {
+        while let Some((due, event)) = self.heap.pop_due(now) {
+            self.media.event(due, event, &mut self.heap);
+        }
+        for namespace in &mut self.namespaces {
+            namespace.set.advance(now, &mut self.finished);
+        }
+    }
+
+    /// Takes the parked commands of a controller that have been finished.
+    pub(crate) fn take_finished(&mut self, controller: u16) -> Option<Finished> {
+        let at = self
+            .finished
+            .iter()
+            .position(|done| done.token.controller == controller)?;
+        Some(self.finished.remove(at))
+    }
+
+    /// Tells all command sets that a command will never be completed.
+    pub(crate) fn abandon(&mut self, token: Token) {
+        for namespace in &mut self.namespaces {
+            namespace.set.abandon(token);
+        }
+        self.finished.retain(|done| done.token != token);
+    }
+
+    /// Calls `act` with the namespace that the command names and all that it may use.
+    pub(crate) fn with_namespace<T>(
+        &mut self,
+        call: Call<'_>,
+        act: impl FnOnce(&mut dyn CommandSet, &mut Cx<'_>) -> T,
+    ) -> Result<T, NvmeError> {
+        let nsid = call.sqe.nsid;
+        let index = self
+            .namespaces
+            .iter()
+            .position(|namespace| namespace.nsid == nsid);
+        let index = index.ok_or(nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT)?;
+        let (below, rest) = self.namespaces.split_at_mut(index);
+        let Some((own, above)) = rest.split_first_mut() else {
+            return Err(nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT.into());
+        };
+        let mut cx = Cx {
+            now: call.now,
+            sqe: call.sqe,
+            token: call.token,
+            nsid,
+            peers: Peers { below, above },
+            link: &mut self.link,
+            media: &mut *self.media,
+            heap: &mut self.heap,
+            traffic: &mut self.traffic,
+            host: call.host,
+            page: call.page,
+        };
+        Ok(act(&mut *own.set, &mut cx))
+    }
+}
+
+/// A command on its way to its namespace.
+pub(crate) struct Call<'a> {
+    pub now: Ns,
+    pub sqe: &'a Sqe,
+    pub token: Token,
+    pub page: u64,
+    pub host: &'a mut dyn Host,
+}
