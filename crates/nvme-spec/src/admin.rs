@@ -353,7 +353,7 @@ pub struct AbortResult {
 #[bitfield(u32)]
 #[derive(PartialEq, Eq)]
 pub struct FormatNvmCdw10 {
-    /// LBA Format, bits 3:0.
+    /// LBA Format, bits 3:0 of the index.
     #[bits(4)]
     pub lbafl: u8,
     /// Metadata Settings: metadata is part of an extended LBA.
@@ -366,7 +366,7 @@ pub struct FormatNvmCdw10 {
     /// Secure Erase Settings: 0 none, 1 user data, 2 cryptographic.
     #[bits(3)]
     pub ses: u8,
-    /// LBA Format, bits 5:4.
+    /// LBA Format, bits 5:4 of the index.
     #[bits(2)]
     pub lbafu: u8,
     #[bits(18)]

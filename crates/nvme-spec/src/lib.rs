@@ -15,8 +15,9 @@
 //! * Fields that the specification leaves misaligned have the alignment-free integer types of
 //!   [`zerocopy::little_endian`]; all others are native integers, which is why this crate refuses
 //!   to compile for a big-endian host.
-//! * "Base" is the NVM Express Base Specification 2.1, "NVM" the NVM Command Set Specification
-//!   1.1, "SLM" and "CP" the Subsystem Local Memory and Computational Programs Command Sets.
+//! * "Base" is the NVM Express Base Specification, "NVM" the NVM Command Set Specification, "SLM"
+//!   and "CP" the Subsystem Local Memory and Computational Programs Command Sets. Section and
+//!   figure numbers are those of Base 2.2 and NVM 1.2.
 //!
 //! Read next: [`register`] for what is in BAR 0, [`queue`] for the two queue entries and the
 //! status, [`opcode`] for what a command is, then [`admin`] and the module of a command set

@@ -1,6 +1,7 @@
 //! Log pages (Base, 5.1.12; CP).
 
 use crate::cp::ProgramType;
+use crate::queue::StatusField;
 use crate::status::Status;
 use bitfield_struct::bitfield;
 use zerocopy::little_endian::{U16, U128};
@@ -38,7 +39,7 @@ wire! {
         /// Bytes 10-11: Command ID; FFFFh if not of a command.
         pub cid: u16,
         /// Bytes 12-13: Status field as in the completion, Phase Tag included.
-        pub sts: crate::queue::StatusField,
+        pub sts: StatusField,
         /// Bytes 14-15: Parameter Error Location: byte (7:0) and bit (10:8) in the command.
         pub pel: u16,
         /// Bytes 16-23: first LBA that had the error.
@@ -198,6 +199,47 @@ pub struct CommandEffects {
 }
 
 wire! {
+    /// Endurance Group Information: log 09h, for the group that LSI names.
+    pub struct EnduranceGroup: 512 {
+        /// Byte 0: Endurance Group Critical Warning: bits 0, 2 and 3 as in [`CriticalWarning`].
+        pub egcw: u8,
+        /// Byte 1: Endurance Group Features: bit 0 the group's media is rotational.
+        pub egfeat: u8,
+        rsvd2: u8,
+        /// Byte 3: Available Spare, in percent.
+        pub avsp: u8,
+        /// Byte 4: Available Spare Threshold, in percent.
+        pub avspt: u8,
+        /// Byte 5: Percentage Used; may exceed 100.
+        pub pused: u8,
+        /// Bytes 6-7: Domain Identifier.
+        pub did: u16,
+        rsvd8: [u8; 24],
+        /// Bytes 32-47: Endurance Estimate, in 10^9 bytes that may be written; 0 if not reported.
+        pub ee: U128,
+        /// Bytes 48-63: Data Units Read, in 10^9 bytes.
+        pub dur: U128,
+        /// Bytes 64-79: Data Units Written by the host, in 10^9 bytes.
+        pub duw: U128,
+        /// Bytes 80-95: Media Units Written, garbage collection included, in 10^9 bytes.
+        pub muw: U128,
+        /// Bytes 96-111: Host Read Commands.
+        pub hrc: U128,
+        /// Bytes 112-127: Host Write Commands.
+        pub hwc: U128,
+        /// Bytes 128-143: Media and Data Integrity Errors.
+        pub mdie: U128,
+        /// Bytes 144-159: Number of Error Information Log Entries.
+        pub neile: U128,
+        /// Bytes 160-175: Total Endurance Group Capacity, in bytes.
+        pub tegcap: U128,
+        /// Bytes 176-191: Unallocated Endurance Group Capacity, in bytes.
+        pub uegcap: U128,
+        rsvd192: [u8; 320],
+    }
+}
+
+wire! {
     /// Header of Reachability Groups: log 1Ah. [`ReachabilityGroup`]s with their namespaces follow.
     pub struct ReachabilityGroupsHeader: 16 {
         /// Bytes 0-7: Change Count: 0 after a reset.
@@ -315,6 +357,7 @@ mod tests {
             ctemp 1 avsp 3 avspt 4 pused 5 egcws 6 dur 32 duw 48 hrc 64 hwc 80 cbt 96 pwrc 112 poh 128
             upl 144 mdie 160 neile 176 wctt 192 cctt 196 tsen 200 tmttc1 216 tttmt2 228
         }
+        at! { EnduranceGroup: avsp 3 did 6 ee 32 muw 80 tegcap 160 uegcap 176 }
         at! { FirmwareSlot: frs 8 }
         at! { CommandsSupportedAndEffects: iocs 1024 }
         at! { ReachabilityGroup: nnid 4 chngc 8 }

@@ -1,4 +1,5 @@
-//! What the modules declare over and over: open enumerations, and structures of an exact size.
+//! What the modules declare over and over: open enumerations, structures of an exact size, and
+//! the bit fields in them.
 
 /// An enumeration of which every integer is a value, named or not.
 ///
@@ -57,4 +58,17 @@ macro_rules! wire {
             }
         }
     };
+}
+
+/// Bit fields that are part of a structure, and so convert to bytes.
+macro_rules! fields {
+    ($($(#[$meta:meta])* $name:ident: $repr:ident { $($body:tt)* })*) => { $(
+        $(#[$meta])*
+        #[bitfield_struct::bitfield($repr)]
+        #[derive(
+            PartialEq, Eq,
+            zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable,
+        )]
+        pub struct $name { $($body)* }
+    )* };
 }

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 wire! {
     /// Submission Queue Entry, common format (Base, 4.1.1).
     pub struct Sqe: 64 {
-        /// Bytes 0: Opcode (CDW0 bits 7:0), of the queue's command set.
+        /// Byte 0: Opcode (CDW0 bits 7:0), of the queue's command set.
         pub opcode: u8,
         /// Byte 1: FUSE and PSDT (CDW0 bits 15:8).
         pub flags: SqeFlags,

@@ -253,7 +253,7 @@ statuses! {
         0x9A PROGRAM_INDEX_NOT_DOWNLOADABLE "Program Index Not Downloadable"
         0x9B PROGRAM_TOO_BIG "Program Too Big"
         0x9C SUCCESSFUL_MEDIA_VERIFICATION_READ "Successful Media Verification Read"
-        0xB8 ZONE_BOUNDARY_ERROR "Zone Boundary Error"
+        0xB8 ZONED_BOUNDARY_ERROR "Zoned Boundary Error"
         0xB9 ZONE_IS_FULL "Zone Is Full"
         0xBA ZONE_IS_READ_ONLY "Zone Is Read Only"
         0xBB ZONE_IS_OFFLINE "Zone Is Offline"
@@ -262,7 +262,7 @@ statuses! {
         0xBE TOO_MANY_OPEN_ZONES "Too Many Open Zones"
         0xBF INVALID_ZONE_STATE_TRANSITION "Invalid Zone State Transition"
     }
-    // Media and Data Integrity Errors (Base, Figure 105).
+    // Media and Data Integrity Errors (Base, Figure 106).
     2 {
         0x80 WRITE_FAULT "Write Fault"
         0x81 UNRECOVERED_READ_ERROR "Unrecovered Read Error"
@@ -274,7 +274,7 @@ statuses! {
         0x87 DEALLOCATED_OR_UNWRITTEN "Deallocated or Unwritten Logical Block"
         0x88 STORAGE_TAG_CHECK_ERROR "End-to-End Storage Tag Check Error"
     }
-    // Path Related Status (Base, Figure 106).
+    // Path Related Status (Base, Figure 107).
     3 {
         0x00 INTERNAL_PATH_ERROR "Internal Path Error"
         0x01 ANA_PERSISTENT_LOSS "Asymmetric Access Persistent Loss"

@@ -2,9 +2,7 @@
 //! I/O Command Set Independent CNS 08h, and the lists of CNS 03h and 1Ch.
 
 use crate::admin::Csi;
-use bitfield_struct::bitfield;
 use zerocopy::little_endian::U128;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 wire! {
     /// Identify Namespace of the NVM Command Set: CNS 00h (NVM, 4.1.5.1).
@@ -93,15 +91,6 @@ wire! {
         /// Bytes 384-4095: vendor specific.
         pub vs: [u8; 3712],
     }
-}
-
-macro_rules! fields {
-    ($($(#[$meta:meta])* $name:ident: $repr:ident { $($body:tt)* })*) => { $(
-        $(#[$meta])*
-        #[bitfield($repr)]
-        #[derive(PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
-        pub struct $name { $($body)* }
-    )* };
 }
 
 fields! {
@@ -386,6 +375,7 @@ impl IocsVector {
 mod tests {
     use super::*;
     use core::mem::offset_of;
+    use zerocopy::IntoBytes;
 
     macro_rules! at {
         ($type:ident: $($field:ident $offset:literal)*) => {
