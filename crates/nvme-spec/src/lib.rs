@@ -5,6 +5,9 @@
 //! and converts to and from bytes with `zerocopy`. Values that the specification reserves stay
 //! representable: what comes from the other side of the cable is data, never undefined behaviour.
 //!
+//! Two layouts of the computational command sets are not public; they were chosen here, and say so:
+//! [`identify::IdentifyNamespaceSlm`] and [`log::CpLogHeader`] with its entries.
+//!
 //! This crate does *not* judge: it does not validate commands, decide which status a mistake
 //! earns, or know what a controller supports. It allocates nothing and has no `unsafe` code.
 //! NVMe over Fabrics capsules are not here.
@@ -19,10 +22,10 @@
 //!   and "CP" the Subsystem Local Memory and Computational Programs Command Sets. Section and
 //!   figure numbers are those of Base 2.2 and NVM 1.2.
 //!
-//! Read next: [`register`] for what is in BAR 0, [`queue`] for the two queue entries and the
-//! status, [`opcode`] for what a command is, then [`admin`] and the module of a command set
-//! ([`nvm`], [`slm`], [`cp`]) for what its dwords mean; [`identify`] and [`log`] for what a
-//! controller says about itself.
+//! Read next: [`register`] for what is in BAR 0, [`queue`] for the two queue entries, [`status`]
+//! for how a command ends, [`opcode`] for what a command is, then [`admin`], [`feature`] and the
+//! module of a command set ([`nvm`], [`slm`], [`cp`]) for what its dwords mean; [`identify`] and
+//! [`log`] for what a controller says about itself.
 
 #![no_std]
 #![forbid(unsafe_code)]

@@ -352,10 +352,12 @@ mod tests {
 
     #[test]
     fn fields_are_at_their_bytes() {
-        at! { ErrorInformation: sts 12 pel 14 lba 16 ns 24 vsia 28 trtype 29 csi 30 opc 31 csinfo 32 ttsi 40 lpver 63 }
+        at! { ErrorInformation:
+            sts 12 pel 14 lba 16 ns 24 vsia 28 trtype 29 csi 30 opc 31 csinfo 32 ttsi 40 lpver 63
+        }
         at! { SmartHealth:
-            ctemp 1 avsp 3 avspt 4 pused 5 egcws 6 dur 32 duw 48 hrc 64 hwc 80 cbt 96 pwrc 112 poh 128
-            upl 144 mdie 160 neile 176 wctt 192 cctt 196 tsen 200 tmttc1 216 tttmt2 228
+            ctemp 1 avsp 3 avspt 4 pused 5 egcws 6 dur 32 duw 48 hrc 64 hwc 80 cbt 96 pwrc 112
+            poh 128 upl 144 mdie 160 neile 176 wctt 192 cctt 196 tsen 200 tmttc1 216 tttmt2 228
         }
         at! { EnduranceGroup: avsp 3 did 6 ee 32 muw 80 tegcap 160 uegcap 176 }
         at! { FirmwareSlot: frs 8 }

@@ -1,8 +1,8 @@
 //! Data structures that Identify returns, 4096 bytes each (Base, 5.1.13).
 //!
-//! [`controller`] has Identify Controller, [`capability`] its bit fields; [`namespace`] what the NVM Command Set and the base
-//! specification say about a namespace, and the lists of CNS 03h and 1Ch; [`csd`] the structures
-//! of the SLM and CP Command Sets.
+//! [`controller`] has Identify Controller, [`capability`] its bit fields; [`namespace`] what the
+//! NVM Command Set and the base specification say about a namespace, and the lists of CNS 03h and
+//! 1Ch; [`csd`] the structures of the SLM and CP Command Sets.
 
 pub mod capability;
 pub mod controller;
