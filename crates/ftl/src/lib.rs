@@ -6,8 +6,10 @@
 //!
 //! What this crate does not do: it never reads a clock, never sleeps, and knows nothing of NVMe.
 //!
-//! Read next: [`Media`] (the contract), then [`Fixed`] (the simplest one that books dies).
+//! Read next: [`Media`] (the contract), then [`Fixed`] (the simplest one that books dies), then
+//! [`femu`] (FEMU's drive, exactly).
 
+pub mod femu;
 mod fixed;
 mod media;
 mod null;

@@ -58,6 +58,10 @@ pub enum Fault {
     /// NVMe: Write Fault (media error 80h).
     #[error("no free block is left to write to")]
     OutOfBlocks,
+    /// A program failed; the data may be lost, but the media goes on. NVMe: Write Fault (media error
+    /// 80h).
+    #[error("a program failed")]
+    Program,
     /// The media became read-only before. NVMe: Namespace is Write Protected (generic 20h), and the
     /// read-only bit of the SMART log's critical warnings.
     #[error("the media is read-only")]
