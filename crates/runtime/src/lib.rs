@@ -3,11 +3,23 @@
 //! A [`Runtime`] turns an image into a [`Program`]; a program runs over a [`Window`], the memory
 //! ranges of its job and nothing else, until it returns, faults, or its budget is used up.
 //!
+//! [`Ebpf`] is the one runtime for now: objects that an ordinary clang makes. What such a program is
+//! given, and what it may do, is in [`abi`] and in `examples/programs/ersatz.h`.
+//!
 //! What this crate does not do: it decides neither when a program runs (the compute namespace's
 //! scheduler does) nor what its instructions cost.
+//!
+//! Where to read next: `program` for the seam, `ebpf` for how an object becomes a run.
 
+#![forbid(unsafe_code)]
+
+pub mod abi;
+mod ebpf;
+#[cfg(feature = "fuzzing")]
+pub mod fuzz;
 mod program;
 mod window;
 
+pub use ebpf::{Ebpf, Limits};
 pub use program::{Args, Fault, Fuel, LoadError, Program, Report, Runtime};
 pub use window::{Segment, Window};

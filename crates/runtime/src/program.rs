@@ -15,7 +15,8 @@ pub struct Args<'a> {
     pub data: &'a [u8],
 }
 
-/// Why a run ended before the program returned.
+/// Why a run ended before the program returned. Instructions are numbered through the whole
+/// program, from 0 on; [`Program::place`] tells which one that is in the source's terms.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The budget was used up.
@@ -35,11 +36,11 @@ pub enum Fault {
         len: u64,
     },
     /// Calls nested too deeply.
-    #[error("instruction {pc}: more than {limit} nested calls")]
+    #[error("instruction {pc}: functions nested more than {limit} deep")]
     Stack {
         /// Number of the faulting instruction.
         pc: usize,
-        /// Calls that may be nested.
+        /// Functions that may be nested, the first one included.
         limit: usize,
     },
     /// Anything else that an instruction can do wrong.
@@ -52,12 +53,26 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// Number of the instruction that was not completed.
+    #[must_use]
+    pub fn pc(&self) -> usize {
+        match *self {
+            Self::Budget { pc }
+            | Self::Access { pc, .. }
+            | Self::Stack { pc, .. }
+            | Self::Instruction { pc, .. } => pc,
+        }
+    }
+}
+
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The program's return value, or why there is none.
     pub result: Result<u64, Fault>,
-    /// Instructions that ran: the same for the same image, memory and arguments, always.
+    /// Instructions that ran, with the one that faulted: the same for the same image, memory and
+    /// arguments, always.
     pub instructions: u64,
 }
 
@@ -65,6 +80,13 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LoadError(pub String);
+
+impl LoadError {
+    /// With the words of `error`.
+    pub(crate) fn new(error: impl std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// Turns images into programs.
 pub trait Runtime: Send + Sync {
@@ -81,4 +103,11 @@ pub trait Program: Send + Sync {
     /// Runs to the end of the program or of `budget`. Never panics, never touches memory outside
     /// of `memory` and its own stack and data.
     fn run(&self, memory: &Window, args: &Args<'_>, budget: Fuel) -> Report;
+
+    /// In words, for a log: where in the program's source the instruction of a [`Fault`] is, as
+    /// far as the image tells.
+    fn place(&self, pc: usize) -> Option<String> {
+        let _ = pc;
+        None
+    }
 }

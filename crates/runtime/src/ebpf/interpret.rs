@@ -1,0 +1,335 @@
+//! The interpreter: the reference for what a program means.
+//!
+//! What every engine has to reproduce exactly, besides the instructions' results:
+//! - *Count*: each instruction that is begun counts one, also the one that faults; a 64-bit
+//!   immediate is one instruction. With a budget of n, exactly n are run, and the fault names the
+//!   one that wasn't.
+//! - *Registers*: at the start of a function r1–r5 hold its arguments, r10 the end of its stack
+//!   frame, and the others zero. After a call r0 is the result, r6–r10 are as before, and r1–r5 zero.
+//! - *Stack*: it grows down, one frame per nested function, and is zero at the start of a run.
+
+use super::isa::{AtomicOp, Insn, Op, Width};
+use super::layout;
+use super::memory::Memory;
+use super::module::Module;
+use crate::{Fault, Fuel, Report};
+
+/// The stack's shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Stack {
+    /// Functions that may be nested, the first one included.
+    pub frames: usize,
+    /// Bytes of each one's frame.
+    pub frame: usize,
+}
+
+/// What a call keeps for its return.
+struct Frame {
+    back: usize,
+    saved: [u64; 4],
+}
+
+/// r0–r10 and the zero; sixteen, so that any four bits are an index.
+type Registers = [u64; 16];
+
+/// Runs `module` from its entry on.
+#[must_use]
+pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel) -> Report {
+    let mut left = budget.0;
+    let result = execute(module, memory, stack, &mut left);
+    Report {
+        result,
+        instructions: budget.0 - left,
+    }
+}
+
+fn execute(
+    module: &Module,
+    memory: &mut Memory<'_>,
+    stack: Stack,
+    left: &mut u64,
+) -> Result<u64, Fault> {
+    let code = module.code.as_slice();
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut r: Registers = [0; 16];
+    r[1] = layout::ARGUMENTS;
+    r[10] = layout::STACK + (stack.frames * stack.frame) as u64;
+    let mut fuel = *left;
+    let mut next = module.entry;
+
+    let result = loop {
+        let pc = next;
+        let Some(insn) = code.get(pc) else {
+            break Err(nowhere(pc));
+        };
+        if fuel == 0 {
+            break Err(Fault::Budget { pc });
+        }
+        fuel -= 1;
+        next = pc + 1;
+        let dst = usize::from(insn.dst & 15);
+        let a = r[dst];
+        let b = r[usize::from(insn.src & 15)].wrapping_add(insn.imm);
+
+        macro_rules! alu32 {
+            ($value:expr) => {
+                r[dst] = u64::from($value as u32)
+            };
+        }
+        macro_rules! jump_if {
+            ($condition:expr) => {
+                if $condition {
+                    next = insn.target();
+                }
+            };
+        }
+        macro_rules! load {
+            ($word:ty as $extended:ty) => {
+                match memory.load::<$word>(b) {
+                    Some(value) => r[dst] = value as $extended as u64,
+                    None => break Err(access(pc, b, size_of::<$word>())),
+                }
+            };
+        }
+        macro_rules! store {
+            ($word:ty) => {{
+                let address = a.wrapping_add(i64::from(insn.offset) as u64);
+                if memory.store(address, b as $word).is_none() {
+                    break Err(access(pc, address, size_of::<$word>()));
+                }
+            }};
+        }
+
+        match insn.op {
+            Op::Add64 => r[dst] = a.wrapping_add(b),
+            Op::Sub64 => r[dst] = a.wrapping_sub(b),
+            Op::Mul64 => r[dst] = a.wrapping_mul(b),
+            Op::Div64 => r[dst] = a.checked_div(b).unwrap_or(0),
+            Op::Sdiv64 => r[dst] = sdiv(a as i64, b as i64) as u64,
+            Op::Mod64 => r[dst] = a.checked_rem(b).unwrap_or(a),
+            Op::Smod64 => r[dst] = smod(a as i64, b as i64) as u64,
+            Op::Or64 => r[dst] = a | b,
+            Op::And64 => r[dst] = a & b,
+            Op::Xor64 => r[dst] = a ^ b,
+            Op::Lsh64 => r[dst] = a.wrapping_shl(b as u32),
+            Op::Rsh64 => r[dst] = a.wrapping_shr(b as u32),
+            Op::Arsh64 => r[dst] = (a as i64).wrapping_shr(b as u32) as u64,
+            Op::Mov64 => r[dst] = b,
+            Op::LoadImm64 => {
+                r[dst] = insn.imm;
+                next = pc + 2;
+            }
+            Op::Neg64 => r[dst] = a.wrapping_neg(),
+
+            Op::Add32 => alu32!(a.wrapping_add(b)),
+            Op::Sub32 => alu32!(a.wrapping_sub(b)),
+            Op::Mul32 => alu32!(a.wrapping_mul(b)),
+            Op::Div32 => alu32!((a as u32).checked_div(b as u32).unwrap_or(0)),
+            Op::Sdiv32 => alu32!(sdiv(i64::from(a as i32), i64::from(b as i32))),
+            Op::Mod32 => alu32!((a as u32).checked_rem(b as u32).unwrap_or(a as u32)),
+            Op::Smod32 => alu32!(smod(i64::from(a as i32), i64::from(b as i32))),
+            Op::Or32 => alu32!(a | b),
+            Op::And32 => alu32!(a & b),
+            Op::Xor32 => alu32!(a ^ b),
+            Op::Lsh32 => alu32!((a as u32).wrapping_shl(b as u32)),
+            Op::Rsh32 => alu32!((a as u32).wrapping_shr(b as u32)),
+            Op::Arsh32 => alu32!((a as i32).wrapping_shr(b as u32)),
+            Op::Mov32 => alu32!(b),
+            Op::Neg32 => alu32!((a as u32).wrapping_neg()),
+
+            Op::Sext8To64 => r[dst] = b as i8 as u64,
+            Op::Sext16To64 => r[dst] = b as i16 as u64,
+            Op::Sext32To64 => r[dst] = b as i32 as u64,
+            Op::Sext8To32 => alu32!(b as i8),
+            Op::Sext16To32 => alu32!(b as i16),
+            Op::Swap16 => r[dst] = u64::from((a as u16).swap_bytes()),
+            Op::Swap32 => r[dst] = u64::from((a as u32).swap_bytes()),
+            Op::Swap64 => r[dst] = a.swap_bytes(),
+
+            Op::Ja => next = insn.target(),
+            Op::Jeq64 => jump_if!(a == b),
+            Op::Jne64 => jump_if!(a != b),
+            Op::Jgt64 => jump_if!(a > b),
+            Op::Jge64 => jump_if!(a >= b),
+            Op::Jlt64 => jump_if!(a < b),
+            Op::Jle64 => jump_if!(a <= b),
+            Op::Jsgt64 => jump_if!(a as i64 > b as i64),
+            Op::Jsge64 => jump_if!(a as i64 >= b as i64),
+            Op::Jslt64 => jump_if!((a as i64) < b as i64),
+            Op::Jsle64 => jump_if!(a as i64 <= b as i64),
+            Op::Jset64 => jump_if!(a & b != 0),
+            Op::Jeq32 => jump_if!(a as u32 == b as u32),
+            Op::Jne32 => jump_if!(a as u32 != b as u32),
+            Op::Jgt32 => jump_if!(a as u32 > b as u32),
+            Op::Jge32 => jump_if!(a as u32 >= b as u32),
+            Op::Jlt32 => jump_if!((a as u32) < b as u32),
+            Op::Jle32 => jump_if!(a as u32 <= b as u32),
+            Op::Jsgt32 => jump_if!(a as i32 > b as i32),
+            Op::Jsge32 => jump_if!(a as i32 >= b as i32),
+            Op::Jslt32 => jump_if!((a as i32) < b as i32),
+            Op::Jsle32 => jump_if!(a as i32 <= b as i32),
+            Op::Jset32 => jump_if!(a as u32 & b as u32 != 0),
+
+            Op::Call => {
+                if frames.len() + 1 >= stack.frames {
+                    let limit = stack.frames;
+                    break Err(Fault::Stack { pc, limit });
+                }
+                frames.push(Frame {
+                    back: next,
+                    saved: [r[6], r[7], r[8], r[9]],
+                });
+                r[0] = 0;
+                r[6..10].fill(0);
+                r[10] -= stack.frame as u64;
+                next = insn.target();
+            }
+            Op::Exit => {
+                let Some(frame) = frames.pop() else {
+                    break Ok(r[0]);
+                };
+                r[1..6].fill(0);
+                r[6..10].copy_from_slice(&frame.saved);
+                r[10] += stack.frame as u64;
+                next = frame.back;
+            }
+
+            Op::LoadU8 => load!(u8 as u64),
+            Op::LoadU16 => load!(u16 as u64),
+            Op::LoadU32 => load!(u32 as u64),
+            Op::LoadU64 => load!(u64 as u64),
+            Op::LoadS8 => load!(u8 as i8),
+            Op::LoadS16 => load!(u16 as i16),
+            Op::LoadS32 => load!(u32 as i32),
+            Op::Store8 => store!(u8),
+            Op::Store16 => store!(u16),
+            Op::Store32 => store!(u32),
+            Op::Store64 => store!(u64),
+
+            Op::Atomic32(_) | Op::Atomic64(_) | Op::LoadAcquire(_) | Op::StoreRelease(_) => {
+                if let Err(fault) = synchronise(pc, insn, &mut r, memory) {
+                    break Err(fault);
+                }
+            }
+            Op::Middle => break Err(nowhere(pc)),
+        }
+    };
+    *left = fuel;
+    result
+}
+
+/// The verifier leaves no way to get there, but nothing bad happens to who relies on this engine.
+#[cold]
+fn nowhere(pc: usize) -> Fault {
+    Fault::Instruction {
+        pc,
+        what: "there is no instruction",
+    }
+}
+
+#[cold]
+fn access(pc: usize, address: u64, len: usize) -> Fault {
+    Fault::Access {
+        pc,
+        address,
+        len: len as u64,
+    }
+}
+
+fn sdiv(a: i64, b: i64) -> i64 {
+    if b == 0 { 0 } else { a.wrapping_div(b) }
+}
+
+fn smod(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { a.wrapping_rem(b) }
+}
+
+/// Atomic operations and ordered accesses: aligned, or a fault.
+fn synchronise(
+    pc: usize,
+    insn: &Insn,
+    r: &mut Registers,
+    memory: &mut Memory<'_>,
+) -> Result<(), Fault> {
+    let dst = usize::from(insn.dst & 15);
+    let src = usize::from(insn.src & 15);
+    let (address, len) = match insn.op {
+        Op::LoadAcquire(width) => (r[src].wrapping_add(insn.imm), bytes(width)),
+        Op::StoreRelease(width) => (stored_at(insn, r), bytes(width)),
+        Op::Atomic32(_) => (stored_at(insn, r), 4),
+        _ => (stored_at(insn, r), 8),
+    };
+    if !address.is_multiple_of(len as u64) {
+        return Err(Fault::Instruction {
+            pc,
+            what: "atomic access to an address that is not aligned",
+        });
+    }
+    let value = r[src];
+    let expected = r[0];
+    let done = match insn.op {
+        Op::LoadAcquire(width) => match width {
+            Width::B => memory.load_acquire::<u8>(address).map(u64::from),
+            Width::H => memory.load_acquire::<u16>(address).map(u64::from),
+            Width::W => memory.load_acquire::<u32>(address).map(u64::from),
+            Width::Dw => memory.load_acquire::<u64>(address),
+        }
+        .map(|value| r[dst] = value),
+        Op::StoreRelease(width) => match width {
+            Width::B => memory.store_release(address, value as u8),
+            Width::H => memory.store_release(address, value as u16),
+            Width::W => memory.store_release(address, value as u32),
+            Width::Dw => memory.store_release(address, value),
+        },
+        Op::Atomic32(op) => memory
+            .update32(address, |old| {
+                combine(op, old.into(), value as u32 as u64, expected as u32 as u64) as u32
+            })
+            .map(|old| fetched(op, r, src, old.into())),
+        Op::Atomic64(op) => memory
+            .update64(address, |old| combine(op, old, value, expected))
+            .map(|old| fetched(op, r, src, old)),
+        _ => None,
+    };
+    done.ok_or_else(|| access(pc, address, len))
+}
+
+fn stored_at(insn: &Insn, r: &Registers) -> u64 {
+    r[usize::from(insn.dst & 15)].wrapping_add(i64::from(insn.offset) as u64)
+}
+
+fn bytes(width: Width) -> usize {
+    match width {
+        Width::B => 1,
+        Width::H => 2,
+        Width::W => 4,
+        Width::Dw => 8,
+    }
+}
+
+fn combine(op: AtomicOp, old: u64, value: u64, expected: u64) -> u64 {
+    match op {
+        AtomicOp::Add { .. } => old.wrapping_add(value),
+        AtomicOp::Or { .. } => old | value,
+        AtomicOp::And { .. } => old & value,
+        AtomicOp::Xor { .. } => old ^ value,
+        AtomicOp::Xchg => value,
+        AtomicOp::Cmpxchg if old == expected => value,
+        AtomicOp::Cmpxchg => old,
+    }
+}
+
+fn fetched(op: AtomicOp, r: &mut Registers, src: usize, old: u64) {
+    match op {
+        AtomicOp::Add { fetch }
+        | AtomicOp::Or { fetch }
+        | AtomicOp::And { fetch }
+        | AtomicOp::Xor { fetch } => {
+            if fetch {
+                r[src] = old;
+            }
+        }
+        AtomicOp::Xchg => r[src] = old,
+        AtomicOp::Cmpxchg => r[0] = old,
+    }
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT
+ *
+ * What a program on an Ersatz drive is given, and how it says what it found.
+ *
+ *     #include "ersatz.h"
+ *
+ *     ERSATZ_PROGRAM u64 answer(const struct ersatz_args *args)
+ *     {
+ *             return args->params[0] * 2;
+ *     }
+ *
+ *     clang -target bpf -O2 -mcpu=v3 -c answer.c
+ *
+ * The drive calls the one function that is marked with ERSATZ_PROGRAM. What it returns is the
+ * 64-bit result of the Execute Program command. It may use: its memory ranges (read and write),
+ * variables and constants of its own (variables start anew in each run), a stack of 512 bytes per
+ * function and 64 functions deep, loops, and calls to other functions of the same file.
+ *
+ * There are no helper functions and no C library. An access outside of all that, an atomic
+ * operation on an address that is not aligned, or more instructions than the drive allows end
+ * the program with an error status. Division by zero gives zero.
+ */
+#ifndef ERSATZ_H
+#define ERSATZ_H
+
+typedef __UINT8_TYPE__ u8;
+typedef __UINT16_TYPE__ u16;
+typedef __UINT32_TYPE__ u32;
+typedef __UINT64_TYPE__ u64;
+typedef __INT8_TYPE__ s8;
+typedef __INT16_TYPE__ s16;
+typedef __INT32_TYPE__ s32;
+typedef __INT64_TYPE__ s64;
+
+/* Version of struct ersatz_args. Later versions add fields at places that are unused in this one;
+ * nothing moves. */
+#define ERSATZ_ABI 1
+
+/* A memory range of the job. */
+struct ersatz_range {
+	void *data;
+	u64 len; /* bytes */
+};
+
+/* What the program is called with. It can only be read, and so can the data buffer. */
+struct ersatz_args {
+	u32 abi;                      /* ERSATZ_ABI of the drive */
+	u32 range_count;              /* entries of ranges[] */
+	u64 params[2];                /* CPARAM1 and CPARAM2 of the command */
+	const void *data;             /* the command's data buffer, after its range descriptors */
+	u64 data_len;                 /* bytes */
+	struct ersatz_range ranges[]; /* in the order of the command */
+};
+
+_Static_assert(__builtin_offsetof(struct ersatz_args, params) == 8, "ABI");
+_Static_assert(__builtin_offsetof(struct ersatz_args, data) == 24, "ABI");
+_Static_assert(__builtin_offsetof(struct ersatz_args, ranges) == 40, "ABI");
+_Static_assert(sizeof(struct ersatz_range) == 16, "ABI");
+
+/* Marks the function that the drive calls. */
+#define ERSATZ_PROGRAM __attribute__((section("ersatz"), used))
+
+#define ERSATZ_INLINE static inline __attribute__((always_inline))
+
+/* Range `index`, or an empty one if the job has fewer. */
+ERSATZ_INLINE struct ersatz_range ersatz_range(const struct ersatz_args *args, u32 index)
+{
+	struct ersatz_range none = { 0, 0 };
+
+	return index < args->range_count ? args->ranges[index] : none;
+}
+
+/* How many elements of `size` bytes to work on: `wanted`, but no more than `range` holds. */
+ERSATZ_INLINE u64 ersatz_count(struct ersatz_range range, u64 wanted, u64 size)
+{
+	u64 room = range.len / size;
+
+	return wanted < room ? wanted : room;
+}
+
+/* The eight bytes at `p`, which need not be aligned: eBPF loads them in one instruction. */
+ERSATZ_INLINE u64 ersatz_load64(const void *p)
+{
+	struct unaligned {
+		u64 value;
+	} __attribute__((packed, aligned(8)));
+
+	return ((const struct unaligned *)p)->value;
+}
+
+ERSATZ_INLINE void ersatz_store64(void *p, u64 value)
+{
+	struct unaligned {
+		u64 value;
+	} __attribute__((packed, aligned(8)));
+
+	((struct unaligned *)p)->value = value;
+}
+
+#endif
