@@ -411,7 +411,19 @@ impl Femu {
     /// Background garbage collection gets its chance after every request.
     #[inline]
     fn after_request(&mut self, now: Ns) {
-        if self.lines.free_count() <= self.geometry.low && self.collect(now, false) {
+        if self.lines.free_count() > self.geometry.low {
+            return;
+        }
+        // At the threshold every request comes by here and most find no victim: if the line with
+        // the most garbage isn't worth it, none is.
+        let most_garbage = self
+            .lines
+            .victims()
+            .first()
+            .map(|line| self.lines.invalid(*line));
+        let worth_a_try = self.victims.draws_first()
+            || most_garbage.is_some_and(|invalid| invalid >= self.lines.pages / 8);
+        if worth_a_try && self.collect(now, false) {
             self.counters.gc_rounds_background += 1;
         }
     }

@@ -62,6 +62,12 @@ impl Victims {
         }
     }
 
+    /// Whether an attempt has an effect even when no victim is worth it: a random number is drawn
+    /// and the heap changes.
+    pub fn draws_first(&self) -> bool {
+        self.policy == VictimPolicy::Random
+    }
+
     /// Takes the victim out of the heap, unless `worth` refuses it: then it stays (`Random` takes
     /// it out and puts it back, which moves it).
     pub fn take(
