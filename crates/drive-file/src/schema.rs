@@ -1,0 +1,278 @@
+//! The keys of a drive file as data: what may be written, what it means, what holds without it.
+//!
+//! Reading, writing, refusals and the tables of `docs/drive-file.md` all use these, so that a
+//! range or a default is said once.
+
+use crate::unit::Unit;
+use crate::{drive, media, namespace, store};
+use core::fmt;
+
+/// A table of the file, or the part of one that depends on its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// As in the reference: `namespace, kind = "nvm"`.
+    pub heading: &'static str,
+    /// In the order of the reference.
+    pub keys: &'static [Key],
+}
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As it is written.
+    pub name: &'static str,
+    /// What may be written.
+    pub kind: Kind,
+    /// What holds when it is not written.
+    pub absent: Absent,
+    /// One sentence for the reference.
+    pub meaning: &'static str,
+}
+
+/// What may be written as a value. Displayed, it is what a refusal says after "allowed".
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A number, in base units of `unit`.
+    Number {
+        /// What it counts; anything but [`Unit::Count`] is written as text with the unit.
+        unit: Unit,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+        /// Which values between.
+        step: Step,
+    },
+    /// Text of one to `max` characters.
+    Text {
+        /// Most characters.
+        max: usize,
+        /// Which characters.
+        form: Form,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A table with keys of its own.
+    Table,
+    /// Tables in a row, `[[like this]]`.
+    Tables,
+}
+
+/// Which values in a number's range are allowed.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Each.
+    Any,
+    /// Multiples of this.
+    MultipleOf(u64),
+    /// Powers of two.
+    PowerOfTwo,
+    /// These.
+    OneOf(&'static [u64]),
+}
+
+/// Which characters a text may have.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// Printable ASCII, 20h to 7Eh, as NVMe's ASCII strings; no space at either end.
+    Ascii,
+    /// An NVMe Qualified Name.
+    Nqn,
+    /// A path of this machine.
+    Path,
+}
+
+/// What holds when a key is not written.
+#[derive(Clone, Copy, Debug)]
+pub enum Absent {
+    /// The file is refused.
+    Required,
+    /// This number, in base units.
+    Number(u64),
+    /// This text.
+    Text(&'static str),
+    /// What these words say.
+    Otherwise(&'static str),
+}
+
+impl Key {
+    const fn new(name: &'static str, kind: Kind) -> Self {
+        Self {
+            name,
+            kind,
+            absent: Absent::Required,
+            meaning: "",
+        }
+    }
+
+    /// A required number of `unit` between `min` and `max`.
+    pub(crate) const fn number(name: &'static str, unit: Unit, min: u64, max: u64) -> Self {
+        Self::new(
+            name,
+            Kind::Number {
+                unit,
+                min,
+                max,
+                step: Step::Any,
+            },
+        )
+    }
+
+    /// A required text.
+    pub(crate) const fn text(name: &'static str, max: usize, form: Form) -> Self {
+        Self::new(name, Kind::Text { max, form })
+    }
+
+    /// A required word out of `words`.
+    pub(crate) const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self::new(name, Kind::Choice(words))
+    }
+
+    /// A required table.
+    pub(crate) const fn table(name: &'static str) -> Self {
+        Self::new(name, Kind::Table)
+    }
+
+    /// With fewer values allowed, when it is a number.
+    pub(crate) const fn step(mut self, to: Step) -> Self {
+        if let Kind::Number { unit, min, max, .. } = self.kind {
+            self.kind = Kind::Number {
+                unit,
+                min,
+                max,
+                step: to,
+            };
+        }
+        self
+    }
+
+    /// Not required: without it, `absent` holds.
+    pub(crate) const fn or(mut self, absent: Absent) -> Self {
+        self.absent = absent;
+        self
+    }
+
+    /// With its sentence for the reference.
+    pub(crate) const fn means(mut self, meaning: &'static str) -> Self {
+        self.meaning = meaning;
+        self
+    }
+
+    /// The column "default" of the reference.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        match (self.absent, self.kind) {
+            (Absent::Required, _) => "required".to_owned(),
+            (Absent::Number(value), Kind::Number { unit, .. }) => {
+                format!("`{}`", write_number(unit, value))
+            }
+            (Absent::Number(value), _) => format!("`{value}`"),
+            (Absent::Text(text), _) => format!("`\"{text}\"`"),
+            (Absent::Otherwise(words), _) => words.to_owned(),
+        }
+    }
+}
+
+/// A number as it stands in a file: `64`, `"4 KiB"`.
+pub(crate) fn write_number(unit: Unit, value: u64) -> String {
+    match unit {
+        Unit::Count => value.to_string(),
+        _ => format!("\"{}\"", unit.format(value)),
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |words: Vec<String>| words.join(" or ");
+        match *self {
+            Self::Number {
+                unit,
+                step: Step::OneOf(values),
+                ..
+            } => {
+                let values = values.iter().map(|value| write_number(unit, *value));
+                f.write_str(&list(values.collect()))
+            }
+            Self::Number {
+                unit,
+                min,
+                max,
+                step,
+            } => {
+                let (min, max) = (write_number(unit, min), write_number(unit, max));
+                let what = match unit {
+                    Unit::Count => "a whole number",
+                    Unit::Bytes => "a size",
+                    Unit::Nanoseconds | Unit::Picoseconds => "a time",
+                    Unit::BytesPerSecond => "a rate",
+                    Unit::Percent => "a percentage",
+                };
+                write!(f, "{what} from {min} to {max}")?;
+                match step {
+                    Step::MultipleOf(of) => write!(f, ", a multiple of {}", write_number(unit, of)),
+                    Step::PowerOfTwo => f.write_str(", a power of two"),
+                    Step::Any | Step::OneOf(_) => Ok(()),
+                }
+            }
+            Self::Text {
+                max,
+                form: Form::Ascii,
+            } => {
+                write!(
+                    f,
+                    "1 to {max} printable ASCII characters, no space at either end"
+                )
+            }
+            Self::Text {
+                max,
+                form: Form::Nqn,
+            } => {
+                write!(
+                    f,
+                    "nqn.yyyy-mm. and a name, at most {max} printable ASCII characters"
+                )
+            }
+            Self::Text {
+                form: Form::Path, ..
+            } => f.write_str("the path of a file"),
+            Self::Choice(words) => f.write_str(&list(
+                words.iter().map(|word| format!("\"{word}\"")).collect(),
+            )),
+            Self::Table => f.write_str("a table"),
+            Self::Tables => f.write_str("one [[table]] for each"),
+        }
+    }
+}
+
+/// The file itself.
+pub const ROOT: Section = Section {
+    heading: "drive file",
+    keys: &[DRIVE, MEDIA, STORE, NAMESPACE],
+};
+
+pub(crate) const DRIVE: Key = Key::table("drive").means("The controller and its link.");
+pub(crate) const MEDIA: Key = Key::table("media")
+    .or(Absent::Otherwise(
+        "none; required with a namespace of kind \"nvm\"",
+    ))
+    .means("What NVM namespaces lie on: how long reads and writes take.");
+pub(crate) const STORE: Key = Key::table("store")
+    .or(Absent::Otherwise("in memory"))
+    .means("Where the bytes of NVM namespaces are kept.");
+pub(crate) const NAMESPACE: Key =
+    Key::new("namespace", Kind::Tables).means("The namespaces, at least one.");
+
+/// Each section, in the order of the reference.
+pub const SECTIONS: &[Section] = &[
+    ROOT,
+    drive::SECTION,
+    drive::LINK_SECTION,
+    media::SECTION,
+    media::FIXED_SECTION,
+    store::SECTION,
+    namespace::SECTION,
+    namespace::NVM_SECTION,
+    namespace::MEMORY_SECTION,
+    namespace::COMPUTE_SECTION,
+    namespace::COST_SECTION,
+];
