@@ -3,7 +3,7 @@
 use crate::buffer::Buffer;
 use crate::error::NvmeError;
 use crate::link::Link;
-use crate::statistics::Traffic;
+use crate::statistics::{HostCounters, Traffic};
 use crate::subsystem::Namespace;
 use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Media, MediaHeap, Operation, Outcome, Placement};
@@ -162,6 +162,7 @@ pub struct Cx<'a> {
     pub(crate) media: &'a mut dyn Media,
     pub(crate) heap: &'a mut MediaHeap,
     pub(crate) traffic: &'a mut Traffic,
+    pub(crate) counters: &'a mut HostCounters,
     pub(crate) host: &'a mut dyn Host,
     pub(crate) page: u64,
 }

@@ -7,6 +7,7 @@ use crate::statistics::{HostCounters, Traffic};
 use ersatz_engine::Ns;
 use ersatz_ftl::{Media, MediaHeap};
 use ersatz_pcie::Host;
+use nvme_spec::log::ReachabilityCharacteristics;
 use nvme_spec::{Csi, Sqe};
 
 /// Who the drive says that it is.
@@ -28,6 +29,17 @@ pub struct Namespace {
     pub uuid: [u8; 16],
     /// What its commands mean.
     pub set: Box<dyn CommandSet>,
+}
+
+/// Reachability groups whose namespaces can work with one another (Base, 8.1.21).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Association {
+    /// Its identifier.
+    pub id: u32,
+    /// Its groups, ascending.
+    pub groups: Vec<u32>,
+    /// What is said of copies between them.
+    pub characteristics: ReachabilityCharacteristics,
 }
 
 /// Namespaces, media and link of a drive.
@@ -102,14 +114,48 @@ impl Subsystem {
         self.heap.next_due()
     }
 
-    /// Lets media and command sets go on to `now`.
-    pub fn advance(&mut self, now: Ns) {
-        while let Some((due, event)) = self.heap.pop_due(now) {
+    /// Lets the next media event that is due happen.
+    pub(crate) fn media_event(&mut self, now: Ns) {
+        if let Some((due, event)) = self.heap.pop_due(now) {
             self.media.event(due, event, &mut self.heap);
         }
+    }
+
+    /// Lets command sets finish what they have parked.
+    pub(crate) fn advance(&mut self, now: Ns) {
         for namespace in &mut self.namespaces {
             namespace.set.advance(now, &mut self.finished);
         }
+    }
+
+    /// The reachability group of a namespace: each is in one of its own, of the same number.
+    #[must_use]
+    pub fn group(&self, namespace: &Namespace) -> u32 {
+        namespace.nsid
+    }
+
+    /// Which namespaces can work with which: blocks and memory copy among themselves, programs
+    /// reach memory.
+    #[must_use]
+    pub fn associations(&self) -> Vec<Association> {
+        let groups = |wanted: [Csi; 2]| -> Vec<u32> {
+            let namespaces = self.namespaces.iter();
+            let wanted = namespaces.filter(|namespace| wanted.contains(&namespace.set.csi()));
+            wanted.map(|namespace| self.group(namespace)).collect()
+        };
+        let has = |csi| self.namespaces.iter().any(|namespace| namespace.set.csi() == csi);
+        let mut associations = Vec::new();
+        for (csi, characteristics) in [
+            (Csi::Nvm, ReachabilityCharacteristics::FastCopy),
+            (Csi::Cp, ReachabilityCharacteristics::Reachable),
+        ] {
+            if has(csi) && has(Csi::Slm) {
+                let id = associations.len() as u32 + 1;
+                let groups = groups([csi, Csi::Slm]);
+                associations.push(Association { id, groups, characteristics });
+            }
+        }
+        associations
     }
 
     /// Takes the parked commands of a controller that have been finished.
@@ -155,6 +201,7 @@ impl Subsystem {
             media: &mut *self.media,
             heap: &mut self.heap,
             traffic: &mut self.traffic,
+            counters: &mut self.counters,
             host: call.host,
             page: call.page,
         };
