@@ -1,0 +1,84 @@
+#!/bin/sh
+# The guest's first process: mounts, waits for the drives, runs the task, says how it ended on
+# two virtio ports that carry nothing but the task's output, and powers off.
+# Its own messages go to the console, which is the kernel log's.
+
+export PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+. /ersatz/settings
+export TERM
+cd /root
+
+mount -t devtmpfs devtmpfs /dev
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mkdir -p /dev/shm /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts
+ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
+hostname guest
+ip link set lo up
+
+# True when the kernel has made the nodes of all namespaces that the drive at PCI device $1 lists.
+# $tries counts down in steps of 20 ms.
+drive_is_ready() {
+    for controller in "$1"/nvme/nvme*; do
+        [ -e "$controller/state" ] || return 1
+        read -r state <"$controller/state"
+        [ "$state" = live ] || return 1
+        listed=$(nvme list-ns "/dev/${controller##*/}" 2>/dev/null | grep -c .)
+        number=${controller##*/nvme}
+        while [ "$(ls -d "/dev/ng${number}n"* 2>/dev/null | grep -c .)" -lt "$listed" ]; do
+            [ "$((tries -= 1))" -gt 0 ] || return 0
+            usleep 20000
+        done
+    done
+}
+
+tries=500
+for class in /sys/bus/pci/devices/*/class; do
+    read -r code <"$class"
+    [ "$code" = 0x010802 ] || continue
+    until drive_is_ready "${class%/class}"; do
+        [ "$((tries -= 1))" -gt 0 ] || break
+        usleep 20000
+    done
+done
+[ "$tries" -gt 0 ] || echo "ersatz: a drive was not ready after 10 s" >/dev/kmsg
+
+# The ports appear when the host has answered; without them there is nobody to talk to, and the
+# host sees the machine power off.
+tries=500
+until [ -c /dev/vport0p1 ] && [ -c /dev/vport0p2 ]; do
+    [ "$((tries -= 1))" -gt 0 ] || poweroff -f
+    usleep 20000
+done
+
+# A port can be opened only once, so the task gets pipes: `> /dev/stderr` has to work. Opened for
+# both directions, they never end, whatever the task leaves running.
+mkfifo /ersatz/out /ersatz/err
+exec 3<>/dev/vport0p1 4<>/dev/vport0p2 5<>/ersatz/out 6<>/ersatz/err
+cat <&5 >&3 &
+cat <&6 >&4 &
+
+if [ "$TASK" = shell ]; then
+    stty rows "$ROWS" cols "$COLUMNS" </dev/hvc0
+    setsid -c sh -l </dev/hvc0 >/dev/hvc0 2>&1 3<&- 4<&- 5<&- 6<&-
+else
+    sh /ersatz/task </dev/null >/ersatz/out 2>/ersatz/err 3<&- 4<&- 5<&- 6<&-
+fi
+status=$?
+
+# In one write each, after all that the task has written; then the host says that it has read
+# everything.
+printf '%s%03d' "$END" "$status" >&6
+printf '%s%03d' "$END" "$status" >&5
+read -r _ <&3
+
+kill -KILL -1
+while read -r device folder _; do
+    case $device in /dev/nvme*) umount "$folder" ;; esac
+done </proc/mounts
+poweroff -f
