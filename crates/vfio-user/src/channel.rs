@@ -1,8 +1,9 @@
 //! The socket: whole messages with their descriptors in and out, without blocking.
 //!
-//! A descriptor belongs to the message whose header it came with, and a stream socket hands descriptors over
-//! with whatever bytes a read happens to end in. So a read never goes past the end of a header or of a payload,
-//! and descriptors are taken with headers only; the kernel closes those that come with payload bytes.
+//! A descriptor belongs to the message whose header it came with, and a stream socket hands
+//! descriptors over with whatever bytes a read happens to end in. So a read never goes past the end
+//! of a header or of a payload, and descriptors are taken with headers only; the kernel closes
+//! those that come with payload bytes.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
@@ -21,8 +22,8 @@ use rustix::net::{
 use crate::wire::Header;
 use crate::{MAX_DATA_XFER_SIZE, MAX_MSG_FDS};
 
-/// The longest message that is received, in bytes: the largest transfer, and room for the fixed parts around it
-/// and for version data.
+/// The longest message that is received, in bytes: the largest transfer, and room for the fixed
+/// parts around it and for version data.
 pub(crate) const MAX_MESSAGE_SIZE: u32 = MAX_DATA_XFER_SIZE + 4096;
 
 /// Most bytes that wait for a peer that doesn't read.
@@ -80,8 +81,8 @@ pub(crate) struct Channel {
     unsent_bytes: usize,
 }
 
-/// What the socket didn't take of a message. A queue of messages, not of bytes: descriptors must go with
-/// their own message's first byte.
+/// What the socket didn't take of a message. A queue of messages, not of bytes: descriptors must go
+/// with their own message's first byte.
 struct Unsent {
     bytes: Vec<u8>,
     sent: usize,

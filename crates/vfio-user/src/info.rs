@@ -77,8 +77,8 @@ impl IrqInfo {
     }
 }
 
-/// The answer to `DEVICE_GET_REGION_INFO`. The default is an absent region: size 0 and no error, which is
-/// how clients that ask for every index expect it.
+/// The answer to `DEVICE_GET_REGION_INFO`. The default is an absent region: size 0 and no error,
+/// which is how clients that ask for every index expect it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RegionInfo<'a> {
     /// Bytes; 0 when the region is absent.
@@ -100,9 +100,9 @@ pub struct RegionFile<'a> {
     pub offset: u64,
     /// The mappable areas; empty when the whole region is mappable.
     ///
-    /// The descriptor is sent once for each area, as libvfio-user's servers do and SPDK's client expects (at
-    /// most 8). QEMU takes a single one: offer it one area. Areas beyond the number of descriptors that the
-    /// client takes are left out.
+    /// The descriptor is sent once for each area, as libvfio-user's servers do and SPDK's client
+    /// expects (at most 8). QEMU takes a single one: offer it one area. Areas beyond the number of
+    /// descriptors that the client takes are left out.
     pub areas: &'a [SparseArea],
 }
 
@@ -116,9 +116,9 @@ pub struct SparseArea {
 }
 
 impl RegionInfo<'_> {
-    /// Appends the reply's payload to `out`, in at most `argsz` bytes, which must hold the fixed part.
-    /// Returns how many descriptors go with it: none when the capabilities did not fit, since the client
-    /// is going to ask again.
+    /// Appends the reply's payload to `out`, in at most `argsz` bytes, which must hold the fixed
+    /// part. Returns how many descriptors go with it: none when the capabilities did not fit, since
+    /// the client is going to ask again.
     pub(crate) fn encode(
         &self,
         index: u32,
@@ -142,8 +142,8 @@ impl RegionInfo<'_> {
                 | flag(self.file.is_some(), RegionInfoLayout::MMAP)
                 | flag(caps_size > 0, RegionInfoLayout::CAPS),
             index,
-            // Also when they don't fit: QEMU refuses a region with CAPS whose offset is 0, even though
-            // it means to ask again.
+            // Also when they don't fit: QEMU refuses a region with CAPS whose offset is 0, even
+            // though it means to ask again.
             cap_offset: flag(caps_size > 0, RegionInfoLayout::SIZE as u32),
             size: self.size,
             offset: self.file.map_or(0, |f| f.offset),
@@ -181,7 +181,8 @@ impl RegionInfo<'_> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ParsedRegion {
     pub fixed: RegionInfoLayout,
-    /// The areas of the sparse mmap capability, each within the region; `None` without that capability.
+    /// The areas of the sparse mmap capability, each within the region; `None` without that
+    /// capability.
     pub areas: Option<Vec<SparseArea>>,
 }
 

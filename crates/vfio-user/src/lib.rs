@@ -4,20 +4,20 @@
 //!
 //! What is here:
 //! - [`wire`]: every message's layout, encoded and decoded without touching a socket.
-//! - [`Session`]: the server's end of one connection. It *pulls*: [`Session::next_request`] hands out
-//!   one checked, typed [`Request`] at a time, and the device answers with [`Session::reply`]. Nothing
-//!   blocks, so one thread can serve a device's doorbells and its socket. The only wait is in
-//!   [`Session::dma_read`] and [`Session::dma_write`], for memory that the client did not share; it has
-//!   a deadline, and requests that arrive meanwhile are served or kept in order.
+//! - [`Session`]: the server's end of one connection. It *pulls*: [`Session::next_request`] hands
+//!   out one checked, typed [`Request`] at a time, and the device answers with [`Session::reply`].
+//!   Nothing blocks, so one thread can serve a device's doorbells and its socket. The only wait is
+//!   in [`Session::dma_read`] and [`Session::dma_write`], for memory that the client did not share;
+//!   it has a deadline, and requests that arrive meanwhile are served or kept in order.
 //! - [`Listener`]: the socket's path in the file system, and the clients that come to it.
 //! - [`Client`]: the other end, blocking with a timeout.
 //!
-//! What is not here: PCI itself (configuration space, MSI-X), mapping memory, and a device. Migration
-//! (`DEVICE_FEATURE`, `MIG_DATA_READ`, `MIG_DATA_WRITE`), `DEVICE_GET_REGION_IO_FDS` and twin sockets are
-//! answered as unsupported.
+//! What is not here: PCI itself (configuration space, MSI-X), mapping memory, and a device.
+//! Migration (`DEVICE_FEATURE`, `MIG_DATA_READ`, `MIG_DATA_WRITE`), `DEVICE_GET_REGION_IO_FDS` and
+//! twin sockets are answered as unsupported.
 //!
-//! Both ends distrust one another: each message is read once, checked, and copied before use; every buffer
-//! has a bound; descriptors that nobody asked for are closed.
+//! Both ends distrust one another: each message is read once, checked, and copied before use; every
+//! buffer has a bound; descriptors that nobody asked for are closed.
 //!
 //! Read next: [`Session`] for the server's life, then `request.rs` for what is checked.
 #![forbid(unsafe_code)]

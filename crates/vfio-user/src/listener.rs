@@ -25,8 +25,8 @@ impl Listener {
     /// Listens on `path`. A socket that a dead server left there is replaced.
     ///
     /// # Errors
-    /// `AddrInUse` when a server listens there; `AlreadyExists` when something else than a socket is there; any
-    /// error of binding.
+    /// `AddrInUse` when a server listens there; `AlreadyExists` when something else than a socket
+    /// is there; any error of binding.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         remove_stale(path)?;
@@ -46,8 +46,8 @@ impl Listener {
         &self.path
     }
 
-    /// The next client that has come, if any. Never blocks; poll the descriptor ([`AsFd`]) for input to
-    /// wait for one.
+    /// The next client that has come, if any. Never blocks; poll the descriptor ([`AsFd`]) for
+    /// input to wait for one.
     ///
     /// # Errors
     /// Those of `accept`, e.g. when descriptors have run out; the listener stays usable.

@@ -1,5 +1,5 @@
-//! From a client's message to a typed request: everything about it that can be checked without knowing the
-//! device is checked here, and nothing here does I/O.
+//! From a client's message to a typed request: everything about it that can be checked without
+//! knowing the device is checked here, and nothing here does I/O.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -24,14 +24,14 @@ pub struct Request {
     pub kind: RequestKind,
 }
 
-/// What is asked, and which [`crate::Reply`] it takes. Indices, offsets and ranges are the client's: what
-/// exists on the device is for the device to check.
+/// What is asked, and which [`crate::Reply`] it takes. Indices, offsets and ranges are the
+/// client's: what exists on the device is for the device to check.
 #[derive(Debug)]
 pub enum RequestKind {
     /// What the device is. Takes [`crate::Reply::DeviceInfo`].
     DeviceInfo,
-    /// What a region is. Takes [`crate::Reply::RegionInfo`]: one of size 0 for an absent region below the number
-    /// of regions, `EINVAL` for an index beyond it.
+    /// What a region is. Takes [`crate::Reply::RegionInfo`]: one of size 0 for an absent region
+    /// below the number of regions, `EINVAL` for an index beyond it.
     RegionInfo {
         /// The region.
         index: u32,
@@ -59,10 +59,11 @@ pub enum RequestKind {
         /// The bytes, at most the negotiated transfer size; may be empty.
         data: Vec<u8>,
     },
-    /// Client memory becomes reachable. Takes [`crate::Reply::Done`], or `EEXIST` when it overlaps a range
-    /// that is mapped already.
+    /// Client memory becomes reachable. Takes [`crate::Reply::Done`], or `EEXIST` when it overlaps
+    /// a range that is mapped already.
     DmaMap(DmaMap),
-    /// Client memory goes away. Takes [`crate::Reply::Done`], once nothing refers to the range any more.
+    /// Client memory goes away. Takes [`crate::Reply::Done`], once nothing refers to the range any
+    /// more.
     DmaUnmap(DmaUnmap),
     /// Connect, trigger, mask or unmask interrupts. Takes [`crate::Reply::Done`].
     SetIrqs(SetIrqs),
@@ -116,8 +117,8 @@ pub struct SetIrqs {
     pub index: u32,
     /// The first interrupt; `start + count` doesn't overflow.
     pub start: u32,
-    /// How many interrupts. Only boolean and descriptor data bound it: check it against the type's count.
-    /// `start` and `count` of 0 without data disable the whole type.
+    /// How many interrupts. Only boolean and descriptor data bound it: check it against the type's
+    /// count. `start` and `count` of 0 without data disable the whole type.
     pub count: u32,
     /// What to do, or what to do it on.
     pub action: IrqAction,
@@ -319,8 +320,8 @@ fn region_access(payload: &[u8], max_xfer: u32) -> Result<RegionAccess, Errno> {
     Ok(raw)
 }
 
-/// The writes of a `REGION_WRITE_MULTI`, at least one. QEMU's message is as long as for its greatest number
-/// of writes, however many are used.
+/// The writes of a `REGION_WRITE_MULTI`, at least one. QEMU's message is as long as for its
+/// greatest number of writes, however many are used.
 fn single_writes(payload: &[u8]) -> Result<Vec<RequestKind>, Errno> {
     let multi = WriteMulti::decode(payload).ok_or(Errno::INVAL)?;
     if multi.wr_cnt > MAX_MULTI_WRITES {

@@ -1,7 +1,7 @@
 //! Layouts of the protocol's messages, as bytes in the host's byte order.
 //!
-//! Each type has `SIZE`, `encode` and `decode`; `decode` takes the beginning of a longer payload and
-//! answers `None` for a shorter one. No value is checked here: that is `request.rs`'s work.
+//! Each type has `SIZE`, `encode` and `decode`; `decode` takes the beginning of a longer payload
+//! and answers `None` for a shorter one. No value is checked here: that is `request.rs`'s work.
 
 use std::fmt;
 

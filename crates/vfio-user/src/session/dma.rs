@@ -1,9 +1,10 @@
 //! Client memory by message, and what happens to the client's requests meanwhile.
 //!
-//! A client may hold a lock that its answer to a DMA message needs while one of its threads waits for a region
-//! access (QEMU does). A server that left that access waiting until its DMA message is answered would stall
-//! both, so accesses are answered while a DMA message is outstanding: reads from a [`RegionView`]; writes at
-//! once, though the device sees them later. Whatever changes the device stays in order.
+//! A client may hold a lock that its answer to a DMA message needs while one of its threads waits
+//! for a region access (QEMU does). A server that left that access waiting until its DMA message is
+//! answered would stall both, so accesses are answered while a DMA message is outstanding: reads
+//! from a [`RegionView`]; writes at once, though the device sees them later. Whatever changes the
+//! device stays in order.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -24,8 +25,8 @@ const MAX_DEFERRED_FDS: usize = 256;
 
 /// Regions as they can be looked at in the middle of the device's work.
 pub trait RegionView {
-    /// Reads without side effects, e.g. from a snapshot of the registers. `offset + buf.len()` doesn't
-    /// overflow; anything else about the range is the client's claim.
+    /// Reads without side effects, e.g. from a snapshot of the registers. `offset + buf.len()`
+    /// doesn't overflow; anything else about the range is the client's claim.
     ///
     /// # Errors
     /// The client gets the errno.
@@ -34,9 +35,9 @@ pub trait RegionView {
     /// Writes at once if that needs nothing of the device; `false` leaves the write for
     /// [`Session::next_request`].
     ///
-    /// An area that is read, changed and written back (such as configuration space) is best written at once,
-    /// since reads don't see what waits. For the same bytes the answer must always be the same, or writes
-    /// would overtake one another.
+    /// An area that is read, changed and written back (such as configuration space) is best written
+    /// at once, since reads don't see what waits. For the same bytes the answer must always be the
+    /// same, or writes would overtake one another.
     fn try_write(&self, _region: u32, _offset: u64, _data: &[u8]) -> bool {
         false
     }
@@ -45,8 +46,8 @@ pub trait RegionView {
 /// Why client memory was not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DmaError {
-    /// The client refused, or moved less than asked; the session goes on. A write may have been done in
-    /// part.
+    /// The client refused, or moved less than asked; the session goes on. A write may have been
+    /// done in part.
     #[error("the client refused: {0}")]
     Refused(Errno),
     /// The session is over; [`Session::next_request`] reports the same.
@@ -63,9 +64,10 @@ pub(super) struct DmaPeer {
 
 /// Where a DMA message's data begins.
 ///
-/// The specification has a 64-bit count, and data at offset 16. QEMU (10.1 to 11) has a 32-bit count, data at
-/// offset 12, and four zero bytes at the end, so that sizes agree. Which one a client has shows in its answers
-/// to `DMA_READ`, though not in those that are all zeros — and those are the same in both.
+/// The specification has a 64-bit count, and data at offset 16. QEMU (10.1 to 11) has a 32-bit
+/// count, data at offset 12, and four zero bytes at the end, so that sizes agree. Which one a
+/// client has shows in its answers to `DMA_READ`, though not in those that are all zeros — and
+/// those are the same in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DmaLayout {
     Unknown,
@@ -101,13 +103,14 @@ pub(super) fn weight(queue: &VecDeque<Request>) -> (usize, usize) {
 impl Session {
     /// Reads client memory by `DMA_READ` messages, for ranges that were mapped without a file.
     ///
-    /// Waits for the answers, at most for the DMA timeout in all. Accesses that the client makes meanwhile are
-    /// answered: reads from `view`, writes at once. What changes the device waits for
+    /// Waits for the answers, at most for the DMA timeout in all. Accesses that the client makes
+    /// meanwhile are answered: reads from `view`, writes at once. What changes the device waits for
     /// [`next_request`](Self::next_request), which hands it out, in order, before anything newer.
     ///
     /// # Errors
-    /// [`DmaError::Refused`]: the client's errno, or `EFAULT` for a range that overflows. [`DmaError::Link`]: the
-    /// timeout, too many waiting requests, or another reason to end the session. `buf` is then unspecified.
+    /// [`DmaError::Refused`]: the client's errno, or `EFAULT` for a range that overflows.
+    /// [`DmaError::Link`]: the timeout, too many waiting requests, or another reason to end the
+    /// session. `buf` is then unspecified.
     pub fn dma_read(
         &mut self,
         address: u64,
@@ -143,8 +146,9 @@ impl Session {
     ) -> Result<(), DmaError> {
         let deadline = self.begin(address, data.len())?;
         if self.dma.layout == DmaLayout::Unknown {
-            // Devices read before they write. One that doesn't gets a look at what it is about to replace;
-            // if that tells nothing (zeros, or not readable), the specification's layout it is.
+            // Devices read before they write. One that doesn't gets a look at what it is about to
+            // replace; if that tells nothing (zeros, or not readable), the specification's layout
+            // it is.
             let mut look = [0; 64];
             let count = data.len().min(look.len());
             match self.dma_read(address, &mut look[..count], view) {
@@ -195,7 +199,8 @@ impl Session {
         Ok(Deadline::after(self.dma.timeout))
     }
 
-    /// Sends a `DMA_READ`; returns the payload of its reply, which has `count` bytes after the fixed part.
+    /// Sends a `DMA_READ`; returns the payload of its reply, which has `count` bytes after the
+    /// fixed part.
     fn ask_read(
         &mut self,
         address: u64,
@@ -232,7 +237,8 @@ impl Session {
             .iter()
             .position(|&byte| byte != 0);
         if let (DmaLayout::Unknown, Some(first)) = (self.dma.layout, first) {
-            // Either this byte is the first that isn't zero, or the one four bytes on is. Read it alone.
+            // Either this byte is the first that isn't zero, or the one four bytes on is. Read it
+            // alone.
             let probe = self.ask_read(address.wrapping_add(first as u64), 1, deadline, view)?;
             self.dma.layout = match DmaLayout::shown_by(&probe) {
                 DmaLayout::Unknown => DmaLayout::Narrow,
@@ -348,8 +354,8 @@ impl Session {
     }
 }
 
-/// Address and count of a DMA reply, which both layouts have in the first 12 bytes. (On a big-endian host
-/// the low half of a 64-bit count lies behind them.)
+/// Address and count of a DMA reply, which both layouts have in the first 12 bytes. (On a
+/// big-endian host the low half of a 64-bit count lies behind them.)
 fn narrow_access(payload: &[u8]) -> Option<(u64, u32)> {
     let (address, rest) = payload.split_first_chunk()?;
     let count = if cfg!(target_endian = "big") && rest.len() >= 8 {

@@ -21,24 +21,24 @@ use crate::request::{self, Answer, Request, Token};
 use crate::version::{self, Capabilities, Version};
 use crate::wire::{Command, Header};
 
-/// Messages that [`Session::next_request`] answers by itself in one call, before it lets its caller go on:
-/// a client must not be able to keep the device's thread here.
+/// Messages that [`Session::next_request`] answers by itself in one call, before it lets its caller
+/// go on: a client must not be able to keep the device's thread here.
 const MAX_INTERNAL_ANSWERS: usize = 32;
 
-/// How long [`Session::dma_read`] and [`Session::dma_write`] wait unless told otherwise. QEMU gives up on
-/// its own requests after the same time.
+/// How long [`Session::dma_read`] and [`Session::dma_write`] wait unless told otherwise. QEMU gives
+/// up on its own requests after the same time.
 const DEFAULT_DMA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One client's connection to a device.
 ///
-/// The owner calls [`next_request`](Self::next_request) until it returns `None` — between two looks at the
-/// doorbells, or after polling the descriptor ([`AsFd`]) — and answers each request with
-/// [`reply`](Self::reply), at once or later. `VERSION`, malformed, unknown and unsupported messages are answered
-/// inside and never seen outside.
+/// The owner calls [`next_request`](Self::next_request) until it returns `None` — between two looks
+/// at the doorbells, or after polling the descriptor ([`AsFd`]) — and answers each request with
+/// [`reply`](Self::reply), at once or later. `VERSION`, malformed, unknown and unsupported messages
+/// are answered inside and never seen outside.
 ///
-/// After the first [`LinkError`] the session is over: every call reports it again, and what the client was
-/// owed isn't sent. The owner then drops the session, forgets the client's memory and interrupt descriptors,
-/// and keeps the device's own state ("Client Disconnection").
+/// After the first [`LinkError`] the session is over: every call reports it again, and what the
+/// client was owed isn't sent. The owner then drops the session, forgets the client's memory and
+/// interrupt descriptors, and keeps the device's own state ("Client Disconnection").
 pub struct Session {
     channel: Channel,
     /// `None` until negotiated.
@@ -101,22 +101,24 @@ impl Session {
         self.max_xfer
     }
 
-    /// Sets how long one [`dma_read`](Self::dma_read) or [`dma_write`](Self::dma_write) may take. Default 5 s.
+    /// Sets how long one [`dma_read`](Self::dma_read) or [`dma_write`](Self::dma_write) may take.
+    /// Default 5 s.
     pub fn set_dma_timeout(&mut self, timeout: Duration) {
         self.dma.timeout = timeout;
     }
 
-    /// Whether replies wait for the client to read. Until it does, no request is handed out: poll the
-    /// descriptor for output then, and else for input.
+    /// Whether replies wait for the client to read. Until it does, no request is handed out: poll
+    /// the descriptor for output then, and else for input.
     pub fn wants_write(&self) -> bool {
         self.channel.has_unsent()
     }
 
-    /// The next request; `None` when none has come, or when the client must read its replies first. Never
-    /// blocks.
+    /// The next request; `None` when none has come, or when the client must read its replies first.
+    /// Never blocks.
     ///
-    /// Requests come in the client's order. Those that had to wait for a DMA message come before newer
-    /// ones, and the descriptor doesn't poll as readable for them: call until `None` before polling.
+    /// Requests come in the client's order. Those that had to wait for a DMA message come before
+    /// newer ones, and the descriptor doesn't poll as readable for them: call until `None` before
+    /// polling.
     ///
     /// # Errors
     /// The connection is of no more use; see [`Session`].
@@ -161,8 +163,8 @@ impl Session {
         }
     }
 
-    /// Takes a message that isn't a reply: what it asks of the device goes to the queue, the rest is
-    /// answered.
+    /// Takes a message that isn't a reply: what it asks of the device goes to the queue, the rest
+    /// is answered.
     fn accept(&mut self, message: Message) -> Result<(), LinkError> {
         let header = message.header;
         let decoded = if !header.is_command() {
@@ -209,11 +211,11 @@ impl Session {
         self.send_head(head, &ours.encode())
     }
 
-    /// Answers a request. An `Err` reaches the client as the errno. Errors of the connection are reported by
-    /// the next [`next_request`](Self::next_request).
+    /// Answers a request. An `Err` reaches the client as the errno. Errors of the connection are
+    /// reported by the next [`next_request`](Self::next_request).
     ///
-    /// A reply that doesn't fit the request ([`crate::RequestKind`]) is the device's mistake: the client gets
-    /// `EIO`.
+    /// A reply that doesn't fit the request ([`crate::RequestKind`]) is the device's mistake: the
+    /// client gets `EIO`.
     pub fn reply(&mut self, token: Token, result: Result<Reply<'_>, Errno>) {
         if self.over.is_none()
             && let Err(error) = self.send_reply(&token, result)

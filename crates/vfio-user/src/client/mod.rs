@@ -1,17 +1,22 @@
 //! The client's end: a driver, or the tests of a server.
 
+mod region;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
 
+pub use self::region::{MappableArea, Region};
+
 use crate::MAX_MSG_FDS;
 use crate::channel::{Channel, Deadline, LinkError, Message, Received};
-use crate::info::{DeviceInfo, IrqInfo, SparseArea, parse_region};
+use crate::info::{DeviceInfo, IrqInfo};
 use crate::request::IrqAction;
 use crate::version::{self, Capabilities, Version};
 use crate::wire::{
@@ -22,11 +27,8 @@ use crate::wire::{
 /// How long a reply may take unless told otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is offered for a region info reply: room for all areas that descriptors fit in one message for.
-const REGION_INFO_ARGSZ: u32 = 4096;
-
-/// A connection to a server's device. Calls block until the reply comes, at most for the timeout, and serve
-/// the server's DMA messages meanwhile.
+/// A connection to a server's device. Calls block until the reply comes, at most for the timeout,
+/// and serve the server's DMA messages meanwhile.
 pub struct Client {
     channel: Channel,
     server: Version,
@@ -67,32 +69,6 @@ pub enum ClientError {
     /// The connection is of no more use: every later call fails too.
     #[error(transparent)]
     Link(#[from] LinkError),
-}
-
-/// A region of the server's device.
-#[derive(Debug)]
-pub struct Region {
-    /// Bytes; 0 when it is absent.
-    pub size: u64,
-    /// It may be read.
-    pub readable: bool,
-    /// It may be written.
-    pub writable: bool,
-    /// What may be mapped. Each area lies within the region.
-    pub areas: Vec<MappableArea>,
-}
-
-/// A part of a region that may be mapped.
-#[derive(Debug)]
-pub struct MappableArea {
-    /// Its first byte, from the region's beginning.
-    pub offset: u64,
-    /// Its bytes.
-    pub size: u64,
-    /// The file behind it.
-    pub file: Arc<OwnedFd>,
-    /// Where it begins in the file.
-    pub file_offset: u64,
 }
 
 /// What to do with interrupts, for [`Client::set_irqs`].
@@ -210,19 +186,19 @@ impl Client {
     /// The server's, or the connection's.
     pub fn region_info(&mut self, index: u32) -> Result<Region, ClientError> {
         let request = RegionInfoLayout {
-            argsz: REGION_INFO_ARGSZ,
+            argsz: region::ARGSZ,
             index,
             ..Default::default()
         };
         let reply = self.ask(Command::DEVICE_GET_REGION_INFO, &request.encode(), &[], &[])?;
-        region_of(reply).ok_or_else(|| self.nonsense())
+        Region::from_reply(reply).ok_or_else(|| self.nonsense())
     }
 
     /// Reads from a region.
     ///
     /// # Errors
-    /// [`ClientError::TooLarge`] above [`max_data_xfer_size`](Self::max_data_xfer_size); the server's, or the
-    /// connection's.
+    /// [`ClientError::TooLarge`] above [`max_data_xfer_size`](Self::max_data_xfer_size); the
+    /// server's, or the connection's.
     pub fn region_read(
         &mut self,
         region: u32,
@@ -279,8 +255,8 @@ impl Client {
 
     /// Makes a range of this process's memory known to the device.
     ///
-    /// With `file` (and the range's offset in it) the server may map it; without, it sends DMA messages, which
-    /// [`set_dma_handler`](Self::set_dma_handler)'s answers.
+    /// With `file` (and the range's offset in it) the server may map it; without, it sends DMA
+    /// messages, which [`set_dma_handler`](Self::set_dma_handler)'s answers.
     ///
     /// # Errors
     /// The server's (`EEXIST` for an overlap), or the connection's.
@@ -329,12 +305,12 @@ impl Client {
         Ok(())
     }
 
-    /// Connects, triggers, masks or unmasks interrupts from `start` on. More descriptors than the server takes
-    /// in a message go in several.
+    /// Connects, triggers, masks or unmasks interrupts from `start` on. More descriptors than the
+    /// server takes in a message go in several.
     ///
     /// # Errors
-    /// [`ClientError::TooLarge`] for booleans beyond a message, the server's, or the connection's. Of several
-    /// messages, those before the failed one have taken effect.
+    /// [`ClientError::TooLarge`] for booleans beyond a message, the server's, or the connection's.
+    /// Of several messages, those before the failed one have taken effect.
     pub fn set_irqs(
         &mut self,
         index: u32,
@@ -395,8 +371,8 @@ impl Client {
         Ok(())
     }
 
-    /// Answers the DMA messages that have come, without blocking: for a client that waits on something else,
-    /// e.g. an interrupt, and polls the descriptor ([`AsFd`]).
+    /// Answers the DMA messages that have come, without blocking: for a client that waits on
+    /// something else, e.g. an interrupt, and polls the descriptor ([`AsFd`]).
     ///
     /// # Errors
     /// The connection's.
@@ -570,40 +546,4 @@ impl AsFd for Client {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.channel.as_fd()
     }
-}
-
-/// Puts a region info reply and its descriptors together.
-fn region_of(reply: Message) -> Option<Region> {
-    if reply.payload.len() > REGION_INFO_ARGSZ as usize {
-        return None;
-    }
-    let parsed = parse_region(&reply.payload)?;
-    let fixed = parsed.fixed;
-    let mut areas = Vec::new();
-    if fixed.flags & RegionInfoLayout::MMAP != 0 {
-        let whole = || {
-            vec![SparseArea {
-                offset: 0,
-                size: fixed.size,
-            }]
-        };
-        // A descriptor for each area, or one for all of them.
-        let mut files = reply.fds.into_iter().map(Arc::new);
-        let mut file = files.next()?;
-        for area in parsed.areas.unwrap_or_else(whole) {
-            areas.push(MappableArea {
-                offset: area.offset,
-                size: area.size,
-                file: Arc::clone(&file),
-                file_offset: fixed.offset.checked_add(area.offset)?,
-            });
-            file = files.next().unwrap_or(file);
-        }
-    }
-    Some(Region {
-        size: fixed.size,
-        readable: fixed.flags & RegionInfoLayout::READ != 0,
-        writable: fixed.flags & RegionInfoLayout::WRITE != 0,
-        areas,
-    })
 }
