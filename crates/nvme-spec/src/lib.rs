@@ -50,6 +50,7 @@ pub mod queue;
 pub mod register;
 pub mod slm;
 pub mod status;
+pub mod vendor;
 
 pub use admin::{Cns, Csi, Lid};
 pub use feature::Fid;

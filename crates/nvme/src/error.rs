@@ -81,7 +81,7 @@ impl From<OutOfBounds> for NvmeError {
 impl From<MediaError> for NvmeError {
     fn from(error: MediaError) -> Self {
         let status = match error.fault {
-            Fault::OutOfBlocks => Status::WRITE_FAULT,
+            Fault::OutOfBlocks | Fault::Program => Status::WRITE_FAULT,
             Fault::ReadOnly => Status::NAMESPACE_WRITE_PROTECTED,
             Fault::Uncorrectable => Status::UNRECOVERED_READ_ERROR,
         };

@@ -53,6 +53,11 @@ impl Activity {
         }
     }
 
+    /// All commands were forgotten. The busy time stays.
+    pub fn reset(&mut self) {
+        self.in_flight = 0;
+    }
+
     /// The busy time up to `now`.
     #[must_use]
     pub fn busy(&self, now: Ns) -> Ns {

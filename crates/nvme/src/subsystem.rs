@@ -61,7 +61,7 @@ pub struct Subsystem {
 
 impl Subsystem {
     /// The highest NSID.
-    pub const MAX_NSID: u32 = 256;
+    pub const MAX_NSID: u32 = 1024;
 
     /// A subsystem of these namespaces; they are sorted by NSID.
     #[must_use]

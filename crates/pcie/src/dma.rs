@@ -1,6 +1,6 @@
 //! Which host memory the drive can reach.
 
-use ersatz_memory::{Mapping, OutOfBounds};
+use ersatz_memory::Mapping;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -167,27 +167,20 @@ impl DmaMap {
         Some((reach, len.min(entry.size - offset)))
     }
 
-    /// Calls `copy(memory, offset in memory, bytes done, bytes)` for each part of an access, or
-    /// `message(iova, bytes done, bytes)` for parts that no memory is known of. `None` when a part
-    /// is not mapped or a copy fails.
+    /// Calls `step(reach, iova, bytes done, bytes)` for each part of an access that lies in one
+    /// entry. `None` when a part is not mapped or a step fails.
     pub(crate) fn walk(
         &mut self,
         iova: u64,
         len: usize,
         write: bool,
-        mut copy: impl FnMut(&Mapping, u64, usize, usize) -> Result<(), OutOfBounds>,
-        mut message: impl FnMut(u64, usize, usize) -> Option<()>,
+        mut step: impl FnMut(Reach<'_>, u64, usize, usize) -> Option<()>,
     ) -> Option<()> {
         let mut done = 0;
         while done < len {
             let at = iova.checked_add(done as u64)?;
             let (reach, part) = self.reach(at, (len - done) as u64, write)?;
-            match reach {
-                Reach::Memory(memory, offset) => {
-                    copy(memory, offset, done, part as usize).ok()?;
-                }
-                Reach::Message => message(at, done, part as usize)?,
-            }
+            step(reach, at, done, part as usize)?;
             done += part as usize;
         }
         Some(())
@@ -244,29 +237,21 @@ mod tests {
         })
         .expect("free");
         map.map(entry(0x2000, 0x1000)).expect("free");
-        let mut parts = Vec::new();
         let (mut copies, mut messages) = (Vec::new(), Vec::new());
-        let walked = map.walk(
-            0x1F00,
-            0x200,
-            true,
-            |_, offset, done, len| {
-                copies.push((offset, done, len));
-                Ok(())
-            },
-            |iova, done, len| {
-                messages.push((iova, done, len));
-                Some(())
-            },
-        );
-        parts.extend(walked);
+        let walked = map.walk(0x1F00, 0x200, true, |reach, iova, done, len| {
+            match reach {
+                Reach::Memory(_, offset) => copies.push((offset, done, len)),
+                Reach::Message => messages.push((iova, done, len)),
+            }
+            Some(())
+        });
+        assert_eq!(walked, Some(()));
         assert_eq!(
             (copies, messages),
             (vec![(0xF00, 0, 0x100)], vec![(0x2000, 0x100, 0x100)])
         );
-        assert_eq!(parts.len(), 1);
         assert!(
-            map.walk(0x2F00, 0x200, true, |_, _, _, _| Ok(()), |_, _, _| Some(()))
+            map.walk(0x2F00, 0x200, true, |_, _, _, _| Some(()))
                 .is_none()
         );
     }

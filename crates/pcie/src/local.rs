@@ -1,6 +1,6 @@
 //! A host in the same process.
 
-use crate::dma::{DmaEntry, DmaMap};
+use crate::dma::{DmaEntry, DmaMap, Reach};
 use crate::{DmaFault, Host};
 use ersatz_memory::Mapping;
 use std::sync::Arc;
@@ -53,48 +53,42 @@ impl LocalHost {
 impl Host for LocalHost {
     fn read(&mut self, iova: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
         let len = buf.len();
-        self.dma
-            .walk(
-                iova,
-                len,
-                false,
-                |memory, offset, done, n| memory.read(offset, &mut buf[done..done + n]),
-                |_, _, _| None,
-            )
-            .ok_or(DmaFault {
-                iova,
-                len: len as u64,
-            })
+        let walked = self.dma.walk(iova, len, false, |reach, _, done, n| {
+            let Reach::Memory(memory, offset) = reach else {
+                return None;
+            };
+            memory.read(offset, &mut buf[done..done + n]).ok()
+        });
+        walked.ok_or(DmaFault {
+            iova,
+            len: len as u64,
+        })
     }
 
     fn write(&mut self, iova: u64, buf: &[u8]) -> Result<(), DmaFault> {
-        self.dma
-            .walk(
-                iova,
-                buf.len(),
-                true,
-                |memory, offset, done, n| memory.write(offset, &buf[done..done + n]),
-                |_, _, _| None,
-            )
-            .ok_or(DmaFault {
-                iova,
-                len: buf.len() as u64,
-            })
+        let walked = self.dma.walk(iova, buf.len(), true, |reach, _, done, n| {
+            let Reach::Memory(memory, offset) = reach else {
+                return None;
+            };
+            memory.write(offset, &buf[done..done + n]).ok()
+        });
+        walked.ok_or(DmaFault {
+            iova,
+            len: buf.len() as u64,
+        })
     }
 
     fn read_into(&mut self, iova: u64, to: &Mapping, at: u64, len: usize) -> Result<(), DmaFault> {
-        self.dma
-            .walk(
-                iova,
-                len,
-                false,
-                |memory, offset, done, n| memory.copy_to(offset, to, at + done as u64, n),
-                |_, _, _| None,
-            )
-            .ok_or(DmaFault {
-                iova,
-                len: len as u64,
-            })
+        let walked = self.dma.walk(iova, len, false, |reach, _, done, n| {
+            let Reach::Memory(memory, offset) = reach else {
+                return None;
+            };
+            memory.copy_to(offset, to, at + done as u64, n).ok()
+        });
+        walked.ok_or(DmaFault {
+            iova,
+            len: len as u64,
+        })
     }
 
     fn write_from(
@@ -104,18 +98,16 @@ impl Host for LocalHost {
         at: u64,
         len: usize,
     ) -> Result<(), DmaFault> {
-        self.dma
-            .walk(
-                iova,
-                len,
-                true,
-                |memory, offset, done, n| from.copy_to(at + done as u64, memory, offset, n),
-                |_, _, _| None,
-            )
-            .ok_or(DmaFault {
-                iova,
-                len: len as u64,
-            })
+        let walked = self.dma.walk(iova, len, true, |reach, _, done, n| {
+            let Reach::Memory(memory, offset) = reach else {
+                return None;
+            };
+            from.copy_to(at + done as u64, memory, offset, n).ok()
+        });
+        walked.ok_or(DmaFault {
+            iova,
+            len: len as u64,
+        })
     }
 
     fn raise(&mut self, vector: u16) {

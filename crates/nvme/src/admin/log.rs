@@ -1,0 +1,184 @@
+//! Log pages (Base, 5.1.12).
+
+use crate::admin::COMMANDS;
+use crate::controller::Controller;
+use crate::error::NvmeError;
+use crate::subsystem::Subsystem;
+use ersatz_engine::Ns;
+use nvme_spec::admin::GetLogPageCdw10;
+use nvme_spec::log::{
+    CommandEffects, CommandsSupportedAndEffects, CriticalWarning, ErrorInformation, FirmwareSlot,
+    LidSupported, ReachabilityAssociation, ReachabilityAssociationsHeader, ReachabilityGroup,
+    ReachabilityGroupsHeader, SmartHealth, SupportedLogPages,
+};
+use nvme_spec::vendor::DriveStatistics;
+use nvme_spec::{Csi, Lid, NSID_ALL, NSID_NONE, Status};
+use zerocopy::{FromZeros, IntoBytes};
+
+/// The composite temperature that the drive reports, in kelvins: it has no sensor.
+const TEMPERATURE: u16 = 313;
+
+/// Log pages that every controller here has; those of command sets come with their namespaces.
+const PAGES: [Lid; 9] = [
+    Lid::SupportedLogPages,
+    Lid::ErrorInformation,
+    Lid::SmartHealth,
+    Lid::FirmwareSlot,
+    Lid::ChangedAttachedNamespaces,
+    Lid::CommandsSupportedAndEffects,
+    Lid::ReachabilityGroups,
+    Lid::ReachabilityAssociations,
+    DriveStatistics::LID,
+];
+
+/// Log pages of the Computational Programs command set.
+const PROGRAM_PAGES: [Lid; 3] =
+    [Lid::ProgramList, Lid::DownloadableProgramTypes, Lid::MemoryRangeSets];
+
+impl Controller {
+    /// The whole log page that `cdw10` asks for.
+    pub(super) fn log(
+        &self,
+        now: Ns,
+        cdw10: GetLogPageCdw10,
+        csi: Csi,
+        nsid: u32,
+        subsystem: &Subsystem,
+    ) -> Result<Vec<u8>, NvmeError> {
+        match cdw10.lid() {
+            Lid::SupportedLogPages => Ok(supported(subsystem).as_bytes().to_vec()),
+            Lid::ErrorInformation => {
+                let mut bytes = Vec::new();
+                self.errors.entries().for_each(|entry| bytes.extend_from_slice(entry.as_bytes()));
+                bytes.resize(crate::error_log::ENTRIES * size_of::<ErrorInformation>(), 0);
+                Ok(bytes)
+            }
+            Lid::SmartHealth => {
+                if nsid != NSID_NONE && nsid != NSID_ALL {
+                    return Err(NvmeError::field("SMART is kept per controller"));
+                }
+                Ok(self.smart(now, subsystem).as_bytes().to_vec())
+            }
+            Lid::FirmwareSlot => {
+                let mut slots = FirmwareSlot::default();
+                slots.afi = 1;
+                slots.frs[0] = nvme_spec::identify::ascii(env!("CARGO_PKG_VERSION"));
+                Ok(slots.as_bytes().to_vec())
+            }
+            // Namespaces neither come nor go while the drive runs.
+            Lid::ChangedAttachedNamespaces => Ok(vec![0; 4096]),
+            Lid::CommandsSupportedAndEffects => Ok(effects(csi, subsystem).as_bytes().to_vec()),
+            Lid::ReachabilityGroups => Ok(groups(subsystem, cdw10.lsp() & 1 != 0)),
+            Lid::ReachabilityAssociations => Ok(associations(subsystem, cdw10.lsp() & 1 != 0)),
+            DriveStatistics::LID => Ok(self.drive_statistics(now, subsystem).as_bytes().to_vec()),
+            lid if PROGRAM_PAGES.contains(&lid) => {
+                let namespace = subsystem.namespace(nsid);
+                let namespace = namespace.ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
+                namespace.set.log(lid).ok_or_else(|| no_page(lid))
+            }
+            lid => Err(no_page(lid)),
+        }
+    }
+
+    fn smart(&self, now: Ns, subsystem: &Subsystem) -> SmartHealth {
+        /// Bytes of a data unit: thousand times 512.
+        const UNIT: u128 = 512_000;
+        let (media, host) = (subsystem.media.counters(), &subsystem.counters);
+        let mut smart = SmartHealth::default();
+        smart.cw = CriticalWarning::new().with_amro(media.read_only);
+        smart.ctemp = TEMPERATURE.into();
+        smart.avsp = media.available_spare;
+        smart.avspt = 10;
+        smart.pused = media.percentage_used;
+        smart.dur = u128::from(host.bytes_read).div_ceil(UNIT).into();
+        smart.duw = u128::from(host.bytes_written).div_ceil(UNIT).into();
+        smart.hrc = u128::from(host.reads).into();
+        smart.hwc = u128::from(host.writes).into();
+        smart.cbt = u128::from(self.busy(now).0 / 60_000_000_000).into();
+        smart.pwrc = 1.into();
+        smart.poh = u128::from(now.0 / 3_600_000_000_000).into();
+        smart.mdie = u128::from(media.media_errors).into();
+        smart.neile = u128::from(self.errors.count()).into();
+        smart
+    }
+
+    fn drive_statistics(&self, now: Ns, subsystem: &Subsystem) -> DriveStatistics {
+        let late = &self.lateness().histogram;
+        let mut log = DriveStatistics::new_zeroed();
+        log.version = DriveStatistics::VERSION;
+        log.now_ns = now.0;
+        log.busy_ns = self.busy(now).0;
+        log.bytes_to_host = subsystem.traffic.to_host;
+        log.bytes_from_host = subsystem.traffic.from_host;
+        log.bytes_inside = subsystem.traffic.inside;
+        log.completed = self.completed();
+        log.late_p50_ns = late.quantile(0.5).0;
+        log.late_p99_ns = late.quantile(0.99).0;
+        log.late_max_ns = late.max().0;
+        log
+    }
+}
+
+fn no_page(lid: Lid) -> NvmeError {
+    NvmeError::new(Status::INVALID_LOG_PAGE, format!("log page {lid:?}"))
+}
+
+fn supported(subsystem: &Subsystem) -> SupportedLogPages {
+    let mut pages = SupportedLogPages::default();
+    let programs = subsystem.namespaces().iter().any(|ns| ns.set.csi() == Csi::Cp);
+    let more = if programs { &PROGRAM_PAGES[..] } else { &[] };
+    for lid in PAGES.iter().chain(more) {
+        pages.lids[usize::from(lid.0)] = LidSupported::new().with_lsupp(true);
+    }
+    pages
+}
+
+fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
+    let mut log = CommandsSupportedAndEffects::default();
+    for opcode in COMMANDS {
+        log.acs[usize::from(opcode.0)] = CommandEffects::new().with_csupp(true);
+    }
+    let sets = subsystem.namespaces().iter().map(|namespace| &namespace.set);
+    for effect in sets.filter(|set| set.csi() == csi).flat_map(|set| set.effects()) {
+        log.iocs[usize::from(effect.opcode)] =
+            CommandEffects::new().with_csupp(true).with_lbcc(effect.changes_data);
+    }
+    log
+}
+
+/// Each namespace is in a group of its own.
+fn groups(subsystem: &Subsystem, groups_only: bool) -> Vec<u8> {
+    let mut header = ReachabilityGroupsHeader::default();
+    header.nrgd = subsystem.namespaces().len() as u16;
+    let mut bytes = header.as_bytes().to_vec();
+    for namespace in subsystem.namespaces() {
+        let mut group = ReachabilityGroup::default();
+        group.rgid = subsystem.group(namespace);
+        group.nnid = if groups_only { 0 } else { 1 };
+        bytes.extend_from_slice(group.as_bytes());
+        if !groups_only {
+            bytes.extend_from_slice(&namespace.nsid.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn associations(subsystem: &Subsystem, associations_only: bool) -> Vec<u8> {
+    let associations = subsystem.associations();
+    let mut header = ReachabilityAssociationsHeader::default();
+    header.nrad = associations.len() as u16;
+    let mut bytes = header.as_bytes().to_vec();
+    for association in associations {
+        let mut descriptor = ReachabilityAssociation::default();
+        descriptor.rasid = association.id;
+        descriptor.nrid = if associations_only { 0 } else { association.groups.len() as u32 };
+        descriptor.rac = association.characteristics;
+        bytes.extend_from_slice(descriptor.as_bytes());
+        if !associations_only {
+            for group in association.groups {
+                bytes.extend_from_slice(&group.to_le_bytes());
+            }
+        }
+    }
+    bytes
+}

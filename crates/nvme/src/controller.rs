@@ -1,0 +1,598 @@
+//! The controller: takes commands from submission queues, has them executed, and posts their
+//! completions when they are due.
+//!
+//! Read [`Controller::poll`] first: it is the whole way from doorbell to completion. What commands
+//! mean is in [`crate::admin`] and [`crate::sets`]; how queues come and go in
+//! `controller/queues.rs`; what a host sees in registers in [`crate::front`].
+
+mod queues;
+
+use crate::error::NvmeError;
+use crate::error_log::ErrorLog;
+use crate::events::Events;
+use crate::features::Features;
+use crate::queue::{BadDoorbell, CompletionQueue, FETCH, SubmissionQueue, blank};
+use crate::registers::Registers;
+use crate::set::{Finished, Step, Token};
+use crate::statistics::{Activity, Lateness};
+use crate::subsystem::{Call, Subsystem};
+use crate::ticket::Ticket;
+use ersatz_engine::{Heap, Ns};
+use ersatz_memory::Mapping;
+use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
+use nvme_spec::queue::Fuse;
+use nvme_spec::register::CcCss;
+use nvme_spec::{AdminOpcode, Csi, Sqe, Status};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a controller can do.
+#[derive(Clone, Copy, Debug)]
+pub struct ControllerConfig {
+    /// Controller identifier, unique in the subsystem.
+    pub id: u16,
+    /// I/O queue pairs, 1–64.
+    pub queues: u16,
+    /// Entries of an I/O queue at most, 2–65536.
+    pub entries: u32,
+    /// Bytes that one command may transfer at most: a power of two times 4 KiB.
+    pub max_transfer: u64,
+}
+
+impl ControllerConfig {
+    /// Interrupt vectors: one for the admin queue, one per I/O queue pair.
+    #[must_use]
+    pub fn vectors(&self) -> u16 {
+        self.queues + 1
+    }
+}
+
+/// What is due at a time.
+enum Due {
+    /// A completion.
+    Post { ticket: Ticket, result: u64, status: Status },
+    /// Data sets out for the host; the completion follows it.
+    Cross { ticket: Ticket, result: u64, bytes: u64 },
+    /// A command goes on.
+    Resume { number: u64 },
+}
+
+impl Due {
+    fn ticket(&self) -> Option<&Ticket> {
+        match self {
+            Self::Post { ticket, .. } | Self::Cross { ticket, .. } => Some(ticket),
+            Self::Resume { .. } => None,
+        }
+    }
+
+    fn into_ticket(self) -> Option<Ticket> {
+        match self {
+            Self::Post { ticket, .. } | Self::Cross { ticket, .. } => Some(ticket),
+            Self::Resume { .. } => None,
+        }
+    }
+}
+
+/// A command that is neither done nor due: it is parked, or goes on later.
+struct Flight {
+    ticket: Ticket,
+    sqe: Sqe,
+}
+
+/// One NVMe controller.
+pub struct Controller {
+    pub(crate) config: ControllerConfig,
+    pub(crate) registers: Registers,
+    pub(crate) space: ConfigSpace,
+    pub(crate) doorbells: Arc<Mapping>,
+    pub(crate) features: Features,
+    pub(crate) errors: ErrorLog,
+    pub(crate) events: Events,
+    /// By identifier; the admin queue is 0.
+    sqs: Vec<Option<SubmissionQueue>>,
+    cqs: Vec<Option<CompletionQueue>>,
+    /// Submission queues in the order in which they are served, and who is first next time.
+    order: Vec<u16>,
+    first: usize,
+    /// Completion queues that want an interrupt.
+    dirty: Vec<u16>,
+    heap: Heap<Due>,
+    flights: BTreeMap<u64, Flight>,
+    numbers: u64,
+    /// Bytes of a memory page, as the host set it.
+    page: u64,
+    shadow: Option<(u64, u64)>,
+    activity: Activity,
+    lateness: Lateness,
+    completed: u64,
+}
+
+impl Controller {
+    /// A controller as after power-on.
+    ///
+    /// # Errors
+    /// When there is no memory for the doorbell page.
+    pub fn new(config: ControllerConfig) -> Result<Self, ersatz_memory::MapError> {
+        let msix = MsiX {
+            vectors: config.vectors(),
+            table: crate::registers::MSIX_TABLE as u32,
+            pending: crate::registers::MSIX_PENDING as u32,
+        };
+        // No vendor has this ID, so that no driver has quirks for it. NVM Express, I/O controller.
+        let space = ConfigSpace::new(Identity {
+            vendor: crate::PCI_VENDOR,
+            device: crate::PCI_DEVICE,
+            class: 0x01_08_02,
+            bar0_size: crate::registers::BAR0_SIZE,
+            msix,
+        });
+        let queues = usize::from(config.queues) + 1;
+        Ok(Self {
+            config,
+            registers: Registers::new(config.entries),
+            space,
+            doorbells: Arc::new(Mapping::anonymous("ersatz-doorbells", 4096)?),
+            features: Features::new(config),
+            errors: ErrorLog::default(),
+            events: Events::default(),
+            sqs: (0..queues).map(|_| None).collect(),
+            cqs: (0..queues).map(|_| None).collect(),
+            order: Vec::new(),
+            first: 0,
+            dirty: Vec::new(),
+            heap: Heap::new(),
+            flights: BTreeMap::new(),
+            numbers: 0,
+            page: 4096,
+            shadow: None,
+            activity: Activity::default(),
+            lateness: Lateness::default(),
+            completed: 0,
+        })
+    }
+
+    /// Does all that can be done at `now`: ends commands that are due, takes new ones, raises
+    /// interrupts. Whether there was anything to do comes back.
+    pub fn poll(&mut self, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
+        subsystem.advance(now);
+        let mut progress = false;
+        while let Some(finished) = subsystem.take_finished(self.config.id) {
+            self.finish(finished);
+            progress = true;
+        }
+        progress |= self.run_due(now, subsystem, host);
+        if self.registers.is_running() {
+            progress |= self.sweep(now, subsystem, host);
+        }
+        if self.events.is_ready() {
+            self.deliver_events(now, subsystem, host);
+        }
+        self.interrupt(host);
+        progress
+    }
+
+    /// When [`poll`](Self::poll) has something to do again, if no doorbell rings before.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Ns> {
+        self.heap.next_due()
+    }
+
+    /// Bytes of a memory page, as the host set it.
+    pub(crate) fn page(&self) -> u64 {
+        self.page
+    }
+
+    /// Whether the host has created I/O queues.
+    pub(crate) fn has_io_queues(&self) -> bool {
+        self.sqs.iter().skip(1).any(Option::is_some) || self.cqs.iter().skip(1).any(Option::is_some)
+    }
+
+    /// Commands that were taken and have not been completed, asynchronous event requests aside.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.heap.len() + self.flights.len()
+    }
+
+    /// Commands completed so far.
+    #[must_use]
+    pub fn completed(&self) -> u64 {
+        self.completed
+    }
+
+    /// How late completions were posted, because this host is no faster.
+    #[must_use]
+    pub fn lateness(&self) -> &Lateness {
+        &self.lateness
+    }
+
+    /// How long at least one command was in the drive, by the model.
+    #[must_use]
+    pub fn busy(&self, now: Ns) -> Ns {
+        self.activity.busy(now)
+    }
+
+    /// Ends what is due, the media's own events in between, all in the order of time.
+    fn run_due(&mut self, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
+        let mut progress = false;
+        loop {
+            let media = subsystem.next_due().filter(|&due| due <= now);
+            let own = self.heap.next_due().filter(|&due| due <= now);
+            match (media, own) {
+                (Some(media), own) if own.is_none_or(|own| media <= own) => {
+                    subsystem.media_event(now);
+                }
+                (_, Some(_)) => {
+                    if let Some((due, event)) = self.heap.pop_due(now) {
+                        self.lateness.record(due, now);
+                        self.happen(due, event, subsystem, host);
+                    }
+                }
+                _ => return progress,
+            }
+            progress = true;
+        }
+    }
+
+    /// Lets `event` happen at `at`, or now if that is past.
+    fn schedule(
+        &mut self,
+        now: Ns,
+        at: Ns,
+        event: Due,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) {
+        if at <= now {
+            self.happen(now, event, subsystem, host);
+        } else {
+            self.heap.push(at, event);
+        }
+    }
+
+    fn happen(&mut self, due: Ns, event: Due, subsystem: &mut Subsystem, host: &mut dyn Host) {
+        match event {
+            Due::Post { ticket, result, status } => self.post(due, ticket, result, status, host),
+            Due::Cross { ticket, result, bytes } => {
+                let at = subsystem.link.to_host(due, bytes);
+                let event = Due::Post { ticket, result, status: Status::SUCCESS };
+                self.schedule(due, at, event, subsystem, host);
+            }
+            Due::Resume { number } => {
+                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else { return };
+                let outcome = self.on_namespace(due, number, &sqe, subsystem, host, |set, cx| {
+                    set.resume(cx)
+                });
+                self.settle(due, ticket, &sqe, number, outcome, subsystem, host);
+            }
+        }
+    }
+
+    /// Takes commands from each queue in turn.
+    fn sweep(&mut self, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
+        let (count, mut progress) = (self.order.len(), false);
+        for i in 0..count {
+            // A command of this very sweep may have deleted queues.
+            let Some(&id) = self.order.get((self.first + i) % count) else { break };
+            progress |= self.serve(id, now, subsystem, host);
+        }
+        self.first = (self.first + 1) % count.max(1);
+        progress
+    }
+
+    /// Takes at most a burst of commands from one queue.
+    fn serve(&mut self, id: u16, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
+        let index = usize::from(id);
+        self.refresh_tail(index, host);
+        let Some(sq) = self.sqs.get(index).and_then(Option::as_ref) else { return false };
+        if !sq.is_pending() {
+            return false;
+        }
+        let (cqid, burst) = (usize::from(sq.cqid), self.features.burst().min(FETCH));
+        let room = self.room(cqid, burst, host);
+        if room == 0 {
+            return false;
+        }
+        let mut entries = blank();
+        let Some(Some(sq)) = self.sqs.get_mut(index) else { return false };
+        let count = match sq.fetch(room.min(burst), host, &mut entries) {
+            Ok(count) => count,
+            Err(fault) => {
+                self.fatal(&format!("SQ {id} can't be read: {fault}"));
+                return true;
+            }
+        };
+        for sqe in &entries[..count] {
+            let Some(Some(cq)) = self.cqs.get_mut(cqid) else { break };
+            let ticket = cq.reserve(id, sqe.cid, now);
+            self.activity.enter(now);
+            self.execute(now, ticket, sqe, subsystem, host);
+        }
+        true
+    }
+
+    /// Slots that commands of a completion queue can be promised. The host's head is looked at
+    /// only when it matters: the page is written by another processor.
+    fn room(&mut self, cqid: usize, wanted: usize, host: &mut dyn Host) -> usize {
+        let room = |cqs: &[Option<CompletionQueue>]| {
+            cqs.get(cqid).and_then(Option::as_ref).map_or(0, |cq| cq.room() as usize)
+        };
+        let before = room(&self.cqs);
+        if before >= wanted {
+            return before;
+        }
+        self.refresh_head(cqid, host);
+        room(&self.cqs)
+    }
+
+    fn execute(
+        &mut self,
+        now: Ns,
+        ticket: Ticket,
+        sqe: &Sqe,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) {
+        self.numbers += 1;
+        let number = self.numbers;
+        let admin = ticket.sqid == 0;
+        if admin && AdminOpcode(sqe.opcode) == AdminOpcode::AsyncEventRequest {
+            return self.await_event(now, ticket, sqe, subsystem, host);
+        }
+        let outcome = if sqe.flags.fuse() != Fuse::Normal {
+            Err(NvmeError::field("fused operations are not supported"))
+        } else if admin {
+            self.admin(now, number, sqe, subsystem, host)
+        } else {
+            self.io(now, number, sqe, subsystem, host)
+        };
+        self.settle(now, ticket, sqe, number, outcome, subsystem, host);
+    }
+
+    fn io(
+        &mut self,
+        now: Ns,
+        number: u64,
+        sqe: &Sqe,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) -> Result<Step, NvmeError> {
+        if self.registers.cc().css() != CcCss::AllSupported {
+            let csi = subsystem.namespace(sqe.nsid).map(|namespace| namespace.set.csi());
+            if csi.is_some_and(|csi| csi != Csi::Nvm) {
+                return Err(Status::INVALID_NAMESPACE_OR_FORMAT.into());
+            }
+        }
+        self.on_namespace(now, number, sqe, subsystem, host, |set, cx| set.io(cx))
+    }
+
+    pub(crate) fn on_namespace(
+        &mut self,
+        now: Ns,
+        number: u64,
+        sqe: &Sqe,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+        act: impl FnOnce(
+            &mut dyn crate::set::CommandSet,
+            &mut crate::set::Cx<'_>,
+        ) -> Result<Step, NvmeError>,
+    ) -> Result<Step, NvmeError> {
+        let token = Token { controller: self.config.id, number };
+        let call = Call { now, sqe, token, page: self.page, host };
+        subsystem.with_namespace(call, act)?
+    }
+
+    /// Decides when a command is completed, now that it is known what became of it.
+    #[allow(clippy::too_many_arguments)] // The command in all its parts.
+    fn settle(
+        &mut self,
+        now: Ns,
+        ticket: Ticket,
+        sqe: &Sqe,
+        number: u64,
+        outcome: Result<Step, NvmeError>,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) {
+        match outcome {
+            Ok(Step::At { at, result, to_host }) => {
+                let event = if to_host > 0 && subsystem.link.is_modelled() {
+                    Due::Cross { ticket, result, bytes: to_host }
+                } else {
+                    Due::Post { ticket, result, status: Status::SUCCESS }
+                };
+                self.schedule(now, at, event, subsystem, host);
+            }
+            Ok(Step::Resume { at }) => {
+                self.flights.insert(number, Flight { ticket, sqe: *sqe });
+                self.schedule(now, at, Due::Resume { number }, subsystem, host);
+            }
+            Ok(Step::Parked) => {
+                self.flights.insert(number, Flight { ticket, sqe: *sqe });
+            }
+            Err(error) => {
+                let status = self.errors.note(now, &ticket, sqe, &error);
+                let event = Due::Post { ticket, result: 0, status };
+                self.schedule(now, error.at.unwrap_or(now), event, subsystem, host);
+            }
+        }
+    }
+
+    /// A parked command has an end, in the past or in the future.
+    fn finish(&mut self, finished: Finished) {
+        let Some(Flight { ticket, sqe }) = self.flights.remove(&finished.token.number) else {
+            return;
+        };
+        let (result, status) = match finished.outcome {
+            Ok(result) => (result, Status::SUCCESS),
+            Err(error) => (0, self.errors.note(finished.at, &ticket, &sqe, &error)),
+        };
+        self.heap.push(finished.at, Due::Post { ticket, result, status });
+    }
+
+    fn post(
+        &mut self,
+        due: Ns,
+        ticket: Ticket,
+        result: u64,
+        status: Status,
+        host: &mut dyn Host,
+    ) {
+        self.activity.leave(due);
+        self.completed += 1;
+        let sqhd = self.sqs.get(usize::from(ticket.sqid)).and_then(Option::as_ref);
+        let sqhd = sqhd.map_or(0, SubmissionQueue::head);
+        let Some(Some(cq)) = self.cqs.get_mut(usize::from(ticket.cqid)) else {
+            // A queue with promised slots can't be deleted; only a reset takes it, and that takes
+            // all tickets with it.
+            return ticket.redeem();
+        };
+        let first = !cq.interrupt;
+        let (id, posted) = (cq.id, cq.post(ticket, sqhd, result, status, host));
+        if first {
+            self.dirty.push(id);
+        }
+        if let Err(fault) = posted {
+            self.fatal(&format!("CQ {id} can't be written: {fault}"));
+        }
+    }
+
+    /// Raises one interrupt per queue that got entries.
+    fn interrupt(&mut self, host: &mut dyn Host) {
+        for id in self.dirty.drain(..) {
+            let Some(Some(cq)) = self.cqs.get_mut(usize::from(id)) else { continue };
+            cq.interrupt = false;
+            let Some(vector) = cq.vector else { continue };
+            let masked = vector < 32 && self.registers.mask() >> vector & 1 != 0;
+            if host.message_signalled() || (!masked && self.space.intx_enabled()) {
+                host.raise(vector);
+            }
+        }
+    }
+
+    /// The level of the INTx line: whether a queue with interrupts has entries that the host has
+    /// not taken and has not masked.
+    #[must_use]
+    pub fn line(&self) -> bool {
+        let mask = self.registers.mask();
+        self.space.intx_enabled()
+            && self.cqs.iter().flatten().any(|cq| {
+                let masked = cq.vector.is_none_or(|v| v < 32 && mask >> v & 1 != 0);
+                !masked && cq.is_pending_at(self.doorbell(cq.id, true))
+            })
+    }
+
+    /// Ends all work: something is wrong that no completion can tell.
+    pub(crate) fn fatal(&mut self, reason: &str) {
+        tracing::error!(controller = self.config.id, "fatal status: {reason}");
+        let csts = self.registers.csts();
+        self.registers.set_csts(csts.with_cfs(true));
+    }
+
+    /// A doorbell, by its index in the page, was written by message. In the page it is then seen
+    /// as if the host had stored it there itself.
+    pub(crate) fn ring(&mut self, index: u32, value: u32) {
+        let (id, is_cq) = (index as usize / 2, index % 2 == 1);
+        let exists = if is_cq {
+            self.cqs.get(id).is_some_and(Option::is_some)
+        } else {
+            self.sqs.get(id).is_some_and(Option::is_some)
+        };
+        if !exists {
+            tracing::warn!(id, "doorbell of a queue that does not exist");
+            self.events.raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_REGISTER);
+            return;
+        }
+        let stored = self.doorbells.store_release(u64::from(index) * 4, value & 0xFFFF);
+        debug_assert!(stored.is_ok());
+    }
+
+    /// The doorbell of a queue as it is in the page.
+    fn doorbell(&self, id: u16, is_cq: bool) -> u32 {
+        let index = u64::from(id) * 2 + u64::from(is_cq);
+        self.doorbells.load_acquire(index * 4).unwrap_or(0)
+    }
+
+    fn refresh_tail(&mut self, index: usize, host: &mut dyn Host) {
+        let Some(Some(sq)) = self.sqs.get(index) else { return };
+        let value = match sq.shadow {
+            Some(shadow) => read_shadow(shadow.doorbell, host),
+            None => Some(self.doorbell(sq.id, false)),
+        };
+        let Some(Some(sq)) = self.sqs.get_mut(index) else { return };
+        let Some(value) = value else {
+            return self.fatal("the shadow doorbells can't be read");
+        };
+        if value != sq.tail()
+            && let Err(bad) = sq.set_tail(value)
+        {
+            let (id, good) = (sq.id, sq.tail());
+            self.bad_doorbell(id, false, bad, good);
+        }
+    }
+
+    fn refresh_head(&mut self, index: usize, host: &mut dyn Host) {
+        let Some(Some(cq)) = self.cqs.get(index) else { return };
+        let value = match cq.shadow {
+            Some(shadow) => read_shadow(shadow.doorbell, host),
+            None => Some(self.doorbell(cq.id, true)),
+        };
+        let Some(Some(cq)) = self.cqs.get_mut(index) else { return };
+        let Some(value) = value else {
+            return self.fatal("the shadow doorbells can't be read");
+        };
+        if value != cq.head()
+            && let Err(bad) = cq.set_head(value)
+        {
+            let (id, good) = (cq.id, cq.head());
+            self.bad_doorbell(id, true, bad, good);
+        }
+    }
+
+    /// Tells the host of a nonsensical doorbell, once: the page gets the last good value back.
+    fn bad_doorbell(&mut self, id: u16, is_cq: bool, bad: BadDoorbell, good: u32) {
+        let index = u64::from(id) * 2 + u64::from(is_cq);
+        if self.doorbells.store_release(index * 4, good).is_ok()
+            && self.events.raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_VALUE)
+        {
+            tracing::warn!(id, is_cq, value = bad.0, "a doorbell got an invalid value");
+        }
+    }
+
+    /// Completes outstanding event requests for which there is an event.
+    pub(crate) fn deliver_events(
+        &mut self,
+        now: Ns,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) {
+        while let Some((ticket, result)) = self.events.deliver(&self.features) {
+            let event = Due::Post { ticket, result: result.into(), status: Status::SUCCESS };
+            self.schedule(now, now, event, subsystem, host);
+        }
+    }
+
+    fn await_event(
+        &mut self,
+        now: Ns,
+        ticket: Ticket,
+        sqe: &Sqe,
+        subsystem: &mut Subsystem,
+        host: &mut dyn Host,
+    ) {
+        // A request that waits for ever is no work: it doesn't make the drive busy.
+        self.activity.leave(now);
+        if let Err(ticket) = self.events.request(ticket) {
+            let error = NvmeError::from(Status::AER_LIMIT_EXCEEDED);
+            self.activity.enter(now);
+            return self.settle(now, ticket, sqe, 0, Err(error), subsystem, host);
+        }
+    }
+}
+
+fn read_shadow(iova: u64, host: &mut dyn Host) -> Option<u32> {
+    let mut bytes = [0; 4];
+    host.read(iova, &mut bytes).ok()?;
+    core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
+    Some(u32::from_le_bytes(bytes))
+}

@@ -1,0 +1,87 @@
+//! Asynchronous events (Base, 5.1.2).
+
+use crate::features::Features;
+use crate::ticket::Ticket;
+use nvme_spec::admin::{AsyncEvent, AsyncEventType};
+use nvme_spec::Lid;
+
+/// Requests that a host may have outstanding (AERL plus one).
+pub const MAX_REQUESTS: usize = 4;
+
+/// Requests that wait for an event, and events that wait for a request.
+#[derive(Default)]
+pub struct Events {
+    requests: Vec<Ticket>,
+    /// At most one of each kind: a second one would tell nothing new.
+    pending: Vec<AsyncEvent>,
+    /// Types that were reported and whose log page the host has not read yet.
+    masked: Vec<(AsyncEventType, Lid)>,
+}
+
+impl Events {
+    /// A host's request for the next event; comes back when there are too many.
+    ///
+    /// # Errors
+    /// With the ticket of the request that is one too many.
+    pub fn request(&mut self, ticket: Ticket) -> Result<(), Ticket> {
+        if self.requests.len() >= MAX_REQUESTS {
+            return Err(ticket);
+        }
+        self.requests.push(ticket);
+        Ok(())
+    }
+
+    /// Something happened. `false` when the same event already waits to be told.
+    pub fn raise(&mut self, event: AsyncEvent) -> bool {
+        if self.pending.contains(&event) {
+            return false;
+        }
+        self.pending.push(event);
+        true
+    }
+
+    /// Whether there may be something to deliver.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.pending.is_empty() && !self.requests.is_empty()
+    }
+
+    /// Takes a request and the event that completes it. Notices that the host has not enabled are
+    /// forgotten.
+    pub fn deliver(&mut self, features: &Features) -> Option<(Ticket, u32)> {
+        self.pending.retain(|event| features.wants(*event));
+        let free = |event: &AsyncEvent| !self.masked.iter().any(|(aet, _)| *aet == event.aet());
+        let at = self.pending.iter().position(free)?;
+        if self.requests.is_empty() {
+            return None;
+        }
+        let event = self.pending.remove(at);
+        self.masked.push((event.aet(), event.lid()));
+        Some((self.requests.remove(0), event.into_bits()))
+    }
+
+    /// The host has read a log page: what it explains may be told again.
+    pub fn read(&mut self, lid: Lid) {
+        self.masked.retain(|(_, masked)| *masked != lid);
+    }
+
+    /// Forgets requests and events; the requests' tickets are abandoned.
+    pub fn reset(&mut self) {
+        self.requests.drain(..).for_each(Ticket::redeem);
+        self.pending.clear();
+        self.masked.clear();
+    }
+
+    /// Takes the request `cid`, to abort it.
+    pub fn withdraw(&mut self, sqid: u16, cid: u16) -> Option<Ticket> {
+        let wanted = |ticket: &Ticket| ticket.sqid == sqid && ticket.cid == cid;
+        let at = self.requests.iter().position(wanted)?;
+        Some(self.requests.remove(at))
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
