@@ -1,1 +1,8 @@
-//! The other side of the cable: a user-space NVMe driver and the computational-storage library on it
+//! The other side of the cable.
+pub mod command;
+pub mod driver;
+mod device;
+mod error;
+
+pub use device::{Device, Transfer};
+pub use error::Error;
