@@ -11,6 +11,7 @@
 
 pub mod femu;
 mod fixed;
+mod lines;
 mod media;
 mod null;
 

@@ -7,21 +7,23 @@
 //! exception is a drive that runs out of free lines: FEMU aborts, this one fails the write and
 //! becomes read-only.
 //!
-//! Read next: [`Config`], then `model.rs` (a request from page range to finish time), `lines.rs`
+//! Read next: [`Config`], then `model.rs` (a request from page range to finish time), the crate's `lines.rs`
 //! (which line is collected, and why the heap is spelled out), then the parts that few drives have:
 //! `dftl.rs`, `logs.rs`, `cache.rs`. [`Properties`] reads FEMU's own command line.
 
 mod cache;
 mod config;
 mod dftl;
-mod lines;
 mod logs;
 mod model;
 mod properties;
+mod seam;
+mod state;
 mod victim;
 
 pub use cache::Eviction;
 pub use config::{Config, ConfigError, Mapping, PageTypes, ReadCacheConfig};
-pub use model::{Femu, State};
+pub use model::Femu;
 pub use properties::{Mode, Properties, PropertyError, Use};
+pub use state::State;
 pub use victim::VictimPolicy;

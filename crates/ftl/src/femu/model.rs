@@ -1,14 +1,12 @@
-//! The drive: requests in, finish times out.
+//! The drive: from a range of pages to a finish time.
 
 use super::cache::ReadCache;
 use super::config::{Config, ConfigError, Geometry, Mapping};
 use super::dftl::MappingCache;
-use super::lines::Lines;
 use super::logs::{Fast, Hybrid, Reclaim};
 use super::victim::Victims;
-use crate::media::{
-    Counters, Extent, Fault, Media, MediaError, MediaHeap, Operation, Outcome, Placement, Resource,
-};
+use crate::lines::Lines;
+use crate::media::{Counters, Extent, Fault, MediaError, Outcome};
 use ersatz_engine::{Ns, Timeline};
 use ersatz_nand::PageTimes;
 
@@ -22,20 +20,20 @@ const HIT_DEFAULT: u64 = 1000;
 /// Where the next page goes. Physical pages are numbered so that this is the next number: first
 /// over the channels, then over the LUNs of a channel, then over the pages of the line's blocks.
 #[derive(Clone, Copy, Debug, Default)]
-struct WritePointer {
+pub(super) struct WritePointer {
     open: bool,
-    line: u32,
+    pub(super) line: u32,
     next: u32,
-    lun: u32,
-    page: u32,
+    pub(super) lun: u32,
+    pub(super) page: u32,
 }
 
 /// A physical page, taken apart.
 #[derive(Clone, Copy, Debug)]
-struct Place {
-    line: u32,
-    page: u32,
-    lun: u32,
+pub(super) struct Place {
+    pub(super) line: u32,
+    pub(super) page: u32,
+    pub(super) lun: u32,
 }
 
 #[derive(Debug)]
@@ -85,25 +83,25 @@ impl Faults {
 /// FEMU's black-box drive. See the [module](super).
 #[derive(Debug)]
 pub struct Femu {
-    geometry: Geometry,
+    pub(super) geometry: Geometry,
     times: PageTimes,
     hit: Ns,
-    trim: Ns,
-    luns: Vec<Timeline>,
-    lines: Lines,
+    pub(super) trim: Ns,
+    pub(super) luns: Vec<Timeline>,
+    pub(super) lines: Lines,
     victims: Victims,
     /// Physical page + 1 by logical page; 0 where nothing is mapped. Zeroes, so that the tables of
     /// a large drive cost no memory before they are used.
-    physical: Vec<u32>,
+    pub(super) physical: Vec<u32>,
     /// Logical page + 1 by physical page; 0 where the page is free or no longer valid.
     logical: Vec<u32>,
-    data: WritePointer,
+    pub(super) data: WritePointer,
     log: WritePointer,
     scheme: Scheme,
     cache: Option<ReadCache>,
     read_faults: Faults,
     write_faults: Faults,
-    counters: Counters,
+    pub(super) counters: Counters,
 }
 
 impl Femu {
@@ -165,7 +163,7 @@ impl Femu {
 
     /// The first and last logical page of `at`, unless that lies outside of the drive.
     #[inline]
-    fn pages(&self, at: Extent) -> Option<(u32, u32)> {
+    pub(super) fn pages(&self, at: Extent) -> Option<(u32, u32)> {
         let last = at.start.checked_add(at.len.max(1) - 1)? / self.geometry.page_bytes;
         if last >= u64::from(self.geometry.logical_pages) {
             return None;
@@ -174,7 +172,7 @@ impl Femu {
     }
 
     #[inline]
-    fn place(&self, page: u32) -> Place {
+    pub(super) fn place(&self, page: u32) -> Place {
         let (row, lun) = (page / self.geometry.luns, page % self.geometry.luns);
         let (line, page) = (row / self.geometry.pages, row % self.geometry.pages);
         Place { line, page, lun }
@@ -410,7 +408,7 @@ impl Femu {
 
     /// Background garbage collection gets its chance after every request.
     #[inline]
-    fn after_request(&mut self, now: Ns) {
+    pub(super) fn after_request(&mut self, now: Ns) {
         if self.lines.free_count() > self.geometry.low {
             return;
         }
@@ -428,7 +426,7 @@ impl Femu {
         }
     }
 
-    fn write_pages(&mut self, now: Ns, first: u32, last: u32) -> Outcome {
+    pub(super) fn write_pages(&mut self, now: Ns, first: u32, last: u32) -> Outcome {
         if self.counters.read_only {
             return Err(MediaError {
                 at: now,
@@ -468,7 +466,7 @@ impl Femu {
         })
     }
 
-    fn read_pages(&mut self, now: Ns, first: u32, last: u32) -> Outcome {
+    pub(super) fn read_pages(&mut self, now: Ns, first: u32, last: u32) -> Outcome {
         let mut end = now;
         for lpn in first..=last {
             end = end.max(self.translate(now, lpn, false));
@@ -496,7 +494,7 @@ impl Femu {
         Ok(end)
     }
 
-    fn trim_pages(&mut self, first: u32, last: u32) {
+    pub(super) fn trim_pages(&mut self, first: u32, last: u32) {
         for lpn in first..=last {
             if self.unmap(lpn).is_none() {
                 continue;
@@ -507,146 +505,6 @@ impl Femu {
             if let Some(cache) = &mut self.cache {
                 cache.remove(lpn);
             }
-        }
-    }
-}
-
-impl Media for Femu {
-    fn capacity(&self) -> u64 {
-        u64::from(self.geometry.logical_pages).saturating_mul(self.geometry.page_bytes)
-    }
-
-    /// An extent that leaves the drive does nothing, as in FEMU, but collect garbage.
-    fn read(&mut self, now: Ns, at: Extent, _heap: &mut MediaHeap) -> Outcome {
-        let outcome = match self.pages(at) {
-            Some((first, last)) => self.read_pages(now, first, last),
-            None => Ok(now),
-        };
-        self.after_request(now);
-        outcome
-    }
-
-    /// The stream is ignored: all host writes share one write pointer.
-    fn write(&mut self, now: Ns, at: Extent, _to: Placement, _heap: &mut MediaHeap) -> Outcome {
-        let outcome = match self.pages(at) {
-            Some((first, last)) => self.write_pages(now, first, last),
-            None => Ok(now),
-        };
-        self.after_request(now);
-        outcome
-    }
-
-    /// Pages that are only partly covered are dropped too.
-    fn trim(&mut self, now: Ns, at: Extent, _heap: &mut MediaHeap) -> Outcome {
-        if self.counters.read_only {
-            return Err(MediaError {
-                at: now,
-                fault: Fault::ReadOnly,
-            });
-        }
-        if let Some((first, last)) = self.pages(at) {
-            self.trim_pages(first, last);
-        }
-        self.after_request(now);
-        Ok(now + self.trim)
-    }
-
-    /// There is no write buffer.
-    fn flush(&mut self, now: Ns, _heap: &mut MediaHeap) -> Outcome {
-        Ok(now)
-    }
-
-    fn refused(&mut self, now: Ns, operation: Operation, _heap: &mut MediaHeap) -> Ns {
-        self.after_request(now);
-        match operation {
-            Operation::Trim => now + self.trim,
-            _ => now,
-        }
-    }
-
-    fn counters(&self) -> Counters {
-        Counters {
-            free_lines: self.lines.free_count().into(),
-            victim_lines: self.lines.victims().len() as u64,
-            full_lines: self.lines.full_count().into(),
-            ..self.counters
-        }
-    }
-
-    /// FEMU has no channel timeline.
-    fn busy(&self) -> Vec<(Resource, Ns)> {
-        let luns = self.luns_by_channel();
-        (0..)
-            .zip(luns)
-            .map(|(die, lun)| (Resource::Die(die), lun.busy()))
-            .collect()
-    }
-
-    fn wear(&self) -> Vec<u32> {
-        self.lines.all().iter().map(|line| line.erased).collect()
-    }
-}
-
-/// Where everything is, for comparisons with FEMU.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// Line, page, LUN of its channel, and channel that the next relocated page (and host page,
-    /// without logs) goes to.
-    pub write_pointer: [u32; 4],
-    /// Free lines, the next one first.
-    pub free: Vec<u32>,
-    /// Line, valid and invalid pages, in the order of the victim heap.
-    pub victims: Vec<[u32; 3]>,
-    /// Until when each LUN is busy, channel by channel.
-    pub luns: Vec<Ns>,
-    /// Mapped logical pages.
-    pub mapped: u64,
-    /// FNV-1a 64 over logical page, channel, LUN, block and page as little-endian 32-bit numbers,
-    /// of every mapped logical page in order.
-    pub map_hash: u64,
-}
-
-impl Femu {
-    fn luns_by_channel(&self) -> impl Iterator<Item = &Timeline> {
-        let channels = self.geometry.channels as usize;
-        (0..channels).flat_map(move |channel| self.luns[channel..].iter().step_by(channels))
-    }
-
-    /// Where everything is. Takes time in the order of the drive's size.
-    #[must_use]
-    pub fn state(&self) -> State {
-        let channels = self.geometry.channels;
-        let mut hash = 0xcbf2_9ce4_8422_2325u64;
-        let mut mapped = 0;
-        for (lpn, page) in (0u32..).zip(&self.physical) {
-            let Some(page) = page.checked_sub(1) else {
-                continue;
-            };
-            mapped += 1;
-            let at = self.place(page);
-            for word in [lpn, at.lun % channels, at.lun / channels, at.line, at.page] {
-                for byte in word.to_le_bytes() {
-                    hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-                }
-            }
-        }
-        let WritePointer {
-            line, page, lun, ..
-        } = self.data;
-        let victim = |line: &u32| {
-            [
-                *line,
-                self.lines.get(*line).valid,
-                self.lines.invalid(*line),
-            ]
-        };
-        State {
-            write_pointer: [line, page, lun / channels, lun % channels],
-            free: self.lines.free().iter().copied().collect(),
-            victims: self.lines.victims().iter().map(victim).collect(),
-            luns: self.luns_by_channel().map(Timeline::free_at).collect(),
-            mapped,
-            map_hash: hash,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which line garbage collection takes next.
 
-use super::lines::Lines;
+use crate::lines::Lines;
 use ersatz_engine::Ns;
 
 /// A victim policy by FEMU's names.

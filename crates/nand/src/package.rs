@@ -1,0 +1,290 @@
+//! Dies on channels: the phases of an operation, each on its own timeline.
+
+use crate::{Calendar, Die, Geometry, PageTimes, ReadPriority};
+use ersatz_engine::Ns;
+
+/// The phases of an operation on a channel's bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bus {
+    /// Time of the command cycles.
+    pub command: Ns,
+    /// Time of the address cycles.
+    pub address: Ns,
+    /// Bytes per second of the data phase; 0: data takes no time.
+    pub bandwidth: u64,
+    /// Time of reading the status after a program or an erase.
+    pub status: Ns,
+}
+
+impl Bus {
+    /// Time of `bytes` on the bus.
+    #[must_use]
+    pub fn transfer(&self, bytes: u64) -> Ns {
+        let ns = (u128::from(bytes) * 1_000_000_000).checked_div(self.bandwidth.into());
+        Ns(ns.map_or(0, |ns| u64::try_from(ns).unwrap_or(u64::MAX)))
+    }
+}
+
+/// Times of the chips.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Array times.
+    pub pages: PageTimes,
+    /// Bus times.
+    pub bus: Bus,
+    /// What a host's read does when the die is busy.
+    pub read_priority: ReadPriority,
+    /// Cache read: the array reads the next page while the last one's data is on the bus.
+    pub cache_read: bool,
+    /// Cache program: the next page's data is on the bus while the array programs the last one.
+    pub cache_program: bool,
+}
+
+/// Who asked for a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urgency {
+    /// A host waits for it: it goes first where the chips can do that.
+    Host,
+    /// Nobody does.
+    Background,
+}
+
+/// When an operation occupies what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// The data has left the controller's memory (program), or arrived there (read).
+    pub transferred: Ns,
+    /// All is done.
+    pub end: Ns,
+}
+
+/// All channels and dies. Computes when operations are done; holds no data and knows nothing of
+/// what pages are for, so that it serves a translation layer as well as a host that does without.
+#[derive(Clone, Debug)]
+pub struct Package {
+    timing: Timing,
+    channels: Vec<Calendar>,
+    dies: Vec<Die>,
+    interruptions: u32,
+    now: Ns,
+}
+
+impl Package {
+    /// Idle chips. `geometry` was [checked](Geometry::check).
+    #[must_use]
+    pub fn new(geometry: &Geometry, timing: Timing) -> Self {
+        let interruptions = match timing.read_priority {
+            ReadPriority::Suspend { limit, .. } => limit,
+            _ => 0,
+        };
+        Self {
+            timing,
+            channels: vec![Calendar::default(); geometry.channels as usize],
+            dies: vec![Die::default(); geometry.dies() as usize],
+            interruptions,
+            now: Ns::ZERO,
+        }
+    }
+
+    /// Nothing will be asked of the chips before `now` any more.
+    pub fn forget(&mut self, now: Ns) {
+        self.now = now;
+    }
+
+    fn channel(&mut self, die: u32) -> &mut Calendar {
+        let channels = self.channels.len();
+        &mut self.channels[die as usize % channels]
+    }
+
+    fn prune(&mut self, die: u32) {
+        let now = self.now;
+        self.channel(die).forget(now);
+        self.dies[die as usize].forget(now);
+    }
+
+    fn issue(&mut self, now: Ns, die: u32) -> Ns {
+        self.prune(die);
+        let bus = self.timing.bus;
+        self.channel(die).book(now, bus.command + bus.address).end
+    }
+
+    /// Reads page `page` of one or more planes of `die` at once, with `extra` array time for
+    /// retries, and moves `bytes` over the bus.
+    pub fn read(
+        &mut self,
+        now: Ns,
+        die: u32,
+        page: u32,
+        bytes: u64,
+        extra: Ns,
+        urgency: Urgency,
+    ) -> Operation {
+        let issued = self.issue(now, die);
+        let priority = match urgency {
+            Urgency::Host => self.timing.read_priority,
+            Urgency::Background => ReadPriority::None,
+        };
+        let begin = self.dies[die as usize].read_begin(issued, priority);
+        let sensed = begin + self.timing.pages.read(page) + extra;
+        let transfer = self.timing.bus.transfer(bytes);
+        let end = self.channel(die).book(sensed, transfer).end;
+        let until = if self.timing.cache_read { sensed } else { end };
+        let die = &mut self.dies[die as usize];
+        match urgency {
+            Urgency::Host => die.book_read(begin, until, priority),
+            Urgency::Background => die.book(begin, until, 0),
+        }
+        Operation {
+            transferred: end,
+            end,
+        }
+    }
+
+    /// Programs page `page` of one or more planes of `die` at once with `bytes` of data.
+    pub fn program(&mut self, now: Ns, die: u32, page: u32, bytes: u64) -> Operation {
+        self.prune(die);
+        let bus = self.timing.bus;
+        let at = die as usize;
+        let ready = if self.timing.cache_program {
+            self.dies[at].last_begin()
+        } else {
+            self.dies[at].free_at()
+        };
+        let phase = bus.command + bus.address + bus.transfer(bytes);
+        let moved = self.channel(die).book(now.max(ready), phase);
+        let begin = moved.end.max(self.dies[at].free_at());
+        let programmed = begin + self.timing.pages.program(page);
+        // Without a cache register the data goes to where the array reads and writes: nothing else
+        // can use the die from its first byte on.
+        let from = if self.timing.cache_program {
+            begin
+        } else {
+            moved.begin
+        };
+        self.dies[at].book(from, programmed, self.interruptions);
+        let end = self.channel(die).book(programmed, bus.status).end;
+        Operation {
+            transferred: moved.end,
+            end,
+        }
+    }
+
+    /// Erases a block of one or more planes of `die` at once.
+    pub fn erase(&mut self, now: Ns, die: u32) -> Ns {
+        let issued = self.issue(now, die);
+        let begin = issued.max(self.dies[die as usize].free_at());
+        let erased = begin + self.timing.pages.erase();
+        self.dies[die as usize].book(begin, erased, self.interruptions);
+        let status = self.timing.bus.status;
+        self.channel(die).book(erased, status).end
+    }
+
+    /// The times that the chips were built with.
+    #[must_use]
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// The sum of all work ever booked, by channel.
+    pub fn channels_busy(&self) -> impl Iterator<Item = Ns> {
+        self.channels.iter().map(Calendar::busy)
+    }
+
+    /// The sum of all work ever booked, by die.
+    pub fn dies_busy(&self) -> impl Iterator<Item = Ns> {
+        self.dies.iter().map(Die::busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two dies on one channel; read 40, program 200, erase 1000; 2 for command and address, 10
+    /// for a page of 4096 bytes, 1 for status.
+    fn package(change: impl FnOnce(&mut Timing)) -> Package {
+        let geometry = Geometry {
+            channels: 1,
+            dies_per_channel: 2,
+            planes: 2,
+            blocks: 4,
+            pages: 4,
+            page_bytes: 4096,
+        };
+        let mut timing = Timing {
+            pages: PageTimes::flat(4, Ns(40), Ns(200), Ns(1000)),
+            bus: Bus {
+                command: Ns(1),
+                address: Ns(1),
+                bandwidth: 4096 * 100_000_000,
+                status: Ns(1),
+            },
+            read_priority: ReadPriority::None,
+            cache_read: false,
+            cache_program: false,
+        };
+        change(&mut timing);
+        Package::new(&geometry, timing)
+    }
+
+    fn read(package: &mut Package, die: u32) -> Ns {
+        package
+            .read(Ns(0), die, 0, 4096, Ns::ZERO, Urgency::Host)
+            .end
+    }
+
+    #[test]
+    fn dies_read_at_the_same_time_and_share_the_bus() {
+        let mut package = package(|_| {});
+        assert_eq!(read(&mut package, 0), Ns(52));
+        // The second command goes between the first one and its data; its data comes after.
+        assert_eq!(read(&mut package, 1), Ns(62));
+        assert_eq!(package.channels_busy().collect::<Vec<_>>(), [Ns(24)]);
+    }
+
+    #[test]
+    fn a_cache_read_overlaps_the_next_page_with_the_bus() {
+        let mut plain = package(|_| {});
+        let mut cached = package(|timing| timing.cache_read = true);
+        read(&mut plain, 0);
+        read(&mut cached, 0);
+        assert_eq!(read(&mut plain, 0), Ns(52 + 40 + 10));
+        assert_eq!(read(&mut cached, 0), Ns(42 + 40 + 10));
+    }
+
+    #[test]
+    fn a_cache_program_overlaps_the_next_pages_data_with_the_array() {
+        let mut plain = package(|_| {});
+        let mut cached = package(|timing| timing.cache_program = true);
+        for package in [&mut plain, &mut cached] {
+            let first = package.program(Ns(0), 0, 0, 4096);
+            assert_eq!((first.transferred, first.end), (Ns(12), Ns(213)));
+        }
+        // The status of the first comes before the data of the second.
+        assert_eq!(plain.program(Ns(0), 0, 1, 4096).end, Ns(213 + 12 + 200 + 1));
+        assert_eq!(cached.program(Ns(0), 0, 1, 4096).end, Ns(213 + 200));
+    }
+
+    #[test]
+    fn a_multi_plane_program_moves_all_data_and_programs_once() {
+        let mut package = package(|_| {});
+        assert_eq!(package.program(Ns(0), 0, 0, 2 * 4096).end, Ns(22 + 200 + 1));
+    }
+
+    #[test]
+    fn a_read_interrupts_an_erase() {
+        let priority = ReadPriority::Suspend {
+            suspend: Ns(5),
+            resume: Ns(3),
+            limit: 9,
+        };
+        let mut package = package(|timing| timing.read_priority = priority);
+        assert_eq!(package.erase(Ns(0), 0), Ns(1003));
+        let done = package
+            .read(Ns(100), 0, 0, 4096, Ns::ZERO, Urgency::Host)
+            .end;
+        assert_eq!(done, Ns(100 + 2 + 5 + 40 + 10));
+        // 900 of 1000 were left, and the register is in use until the data is out.
+        assert_eq!(package.dies[0].free_at(), Ns(157 + 3 + 900));
+    }
+}
