@@ -18,7 +18,7 @@ use crate::statistics::{Activity, Lateness};
 use crate::subsystem::{Call, Subsystem};
 use crate::ticket::Ticket;
 use ersatz_engine::{Heap, Ns};
-use ersatz_memory::Mapping;
+use ersatz_memory::{Access, MapError, Mapping};
 use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
 use nvme_spec::queue::Fuse;
 use nvme_spec::register::CcCss;
@@ -112,7 +112,7 @@ impl Controller {
     ///
     /// # Errors
     /// When there is no memory for the doorbell page.
-    pub fn new(config: ControllerConfig) -> Result<Self, ersatz_memory::MapError> {
+    pub fn new(config: ControllerConfig) -> Result<Self, MapError> {
         let msix = MsiX {
             vectors: config.vectors(),
             table: crate::registers::MSIX_TABLE as u32,
@@ -131,7 +131,7 @@ impl Controller {
             config,
             registers: Registers::new(config.entries),
             space,
-            doorbells: Arc::new(Mapping::anonymous("ersatz-doorbells", 4096)?),
+            doorbells: Arc::new(doorbell_page()?),
             features: Features::new(config),
             errors: ErrorLog::default(),
             events: Events::default(),
@@ -588,6 +588,16 @@ impl Controller {
             return self.settle(now, ticket, sqe, 0, Err(error), subsystem, host);
         }
     }
+}
+
+/// The doorbells, in a file in which they have the same offset as in BAR0: that is what clients
+/// map.
+fn doorbell_page() -> Result<Mapping, MapError> {
+    let (offset, size) = (crate::registers::DOORBELLS, crate::registers::DOORBELLS_SIZE);
+    let file = Mapping::anonymous("ersatz-doorbells", offset + size)?;
+    let fd = file.descriptor().map(|(fd, _)| fd.try_clone_to_owned());
+    let fd = fd.and_then(Result::ok).ok_or(MapError::Size(size))?;
+    Mapping::file(fd, offset, size, Access::ReadWrite)
 }
 
 fn read_shadow(iova: u64, host: &mut dyn Host) -> Option<u32> {

@@ -5,6 +5,8 @@ use nvme_spec::register::{self, Aqa, Cap, CapCss, Cc, Csts, Shst, Version};
 
 /// Offset of the doorbells in BAR0; one page of them.
 pub const DOORBELLS: u64 = register::DOORBELLS;
+/// Bytes of the doorbells.
+pub const DOORBELLS_SIZE: u64 = 0x1000;
 /// Offset of the MSI-X table in BAR0.
 pub const MSIX_TABLE: u64 = 0x2000;
 /// Offset of the MSI-X pending bits in BAR0.

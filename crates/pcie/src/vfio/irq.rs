@@ -122,7 +122,7 @@ impl Irqs {
             .checked_add(set.count as usize)
             .filter(|&end| end <= vectors.len());
         let end = end.ok_or(Errno::INVAL)?;
-        if set.count == 0 && set.action == IrqAction::Trigger && set.data == IrqData::None {
+        if set.count == 0 && set.action == IrqAction::Trigger && matches!(set.data, IrqData::None) {
             // Disables the whole index.
             vectors
                 .iter_mut()

@@ -1,0 +1,236 @@
+//! Putting a drive together.
+
+use crate::store::{self, StoreError};
+use ersatz_drive_file::{
+    Compute, Doorbells as DoorbellPolicy, DriveFile, MediaModel, Memory, NamespaceKind, Nvm,
+};
+use ersatz_engine::Ns;
+use ersatz_ftl::{Fixed, FixedConfig, Media, Null};
+use ersatz_memory::{MapError, Mapping};
+use ersatz_nvme::sets::{Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, Slm, SlmConfig};
+use ersatz_nvme::set::CommandSet;
+use ersatz_nvme::{
+    Controller, ControllerConfig, DriveIdentity, Front, Link, LinkConfig, Namespace, Subsystem,
+};
+use ersatz_pcie::Host;
+use ersatz_pcie::vfio::Doorbells;
+use ersatz_runtime::{Ebpf, Fuel, Limits, Runtime};
+use nvme_spec::cp::ProgramType;
+use std::sync::Arc;
+
+/// A drive can't be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No memory for a memory namespace or for doorbells.
+    #[error("no memory for {0}")]
+    Memory(&'static str, #[source] MapError),
+}
+
+/// Where programs run.
+#[derive(Clone)]
+pub enum Execution {
+    /// On the drive's own thread, at once: simulation.
+    Inline,
+    /// On threads of their own; `wake` is called when one has finished a program.
+    Threads {
+        /// Makes the drive's thread look.
+        wake: Arc<dyn Fn() + Send + Sync>,
+    },
+}
+
+/// A whole drive: a state machine that never reads a clock, never sleeps and never blocks.
+pub struct Drive {
+    /// Namespaces, media and link.
+    pub subsystem: Subsystem,
+    /// The controller that a host talks to.
+    pub controller: Controller,
+    /// How doorbells are offered to vfio-user clients.
+    pub doorbells: Doorbells,
+}
+
+impl Drive {
+    /// Builds what `file` describes.
+    ///
+    /// # Errors
+    /// When there is no memory, or the store can't be opened.
+    pub fn build(file: &DriveFile, execution: &Execution) -> Result<Self, BuildError> {
+        let store = Arc::new(store::open(&file.store, file.nvm_bytes())?);
+        let link = file.drive.link.as_ref();
+        let link = link.map(|link| LinkConfig { bandwidth: link.bandwidth, latency: link.latency });
+        let identity = DriveIdentity {
+            serial: file.drive.serial.clone(),
+            model: file.drive.model.clone(),
+            nqn: file.drive.nqn.clone(),
+        };
+        let namespaces = namespaces(file, &store, execution)?;
+        let controller = ControllerConfig {
+            id: 0,
+            queues: file.drive.queues,
+            entries: file.drive.queue_entries,
+            max_transfer: file.drive.max_transfer,
+        };
+        Ok(Self {
+            subsystem: Subsystem::new(identity, media(file), Link::new(link), namespaces),
+            controller: Controller::new(controller)
+                .map_err(|error| BuildError::Memory("the doorbells", error))?,
+            doorbells: match file.drive.doorbells {
+                DoorbellPolicy::Auto => Doorbells::Auto,
+                DoorbellPolicy::Mapped => Doorbells::Mapped,
+                DoorbellPolicy::Messages => Doorbells::Messages,
+            },
+        })
+    }
+
+    /// The drive as its host sees it.
+    pub fn front(&mut self) -> Front<'_> {
+        Front { controller: &mut self.controller, subsystem: &mut self.subsystem }
+    }
+
+    /// Does all that can be done at `now`; whether there was anything comes back.
+    pub fn poll(&mut self, now: Ns, host: &mut dyn Host) -> bool {
+        self.controller.poll(now, &mut self.subsystem, host)
+    }
+
+    /// When there is something to do again, if the host does nothing before.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Ns> {
+        let (own, media) = (self.controller.next_due(), self.subsystem.next_due());
+        own.into_iter().chain(media).min()
+    }
+}
+
+fn media(file: &DriveFile) -> Box<dyn Media> {
+    let capacity = file.media.capacity;
+    match &file.media.model {
+        MediaModel::Null => Box::new(Null::new(capacity)),
+        MediaModel::Fixed(fixed) => Box::new(Fixed::new(FixedConfig {
+            capacity,
+            dies: fixed.dies,
+            page: fixed.page,
+            read: fixed.read,
+            program: fixed.program,
+        })),
+    }
+}
+
+fn namespaces(
+    file: &DriveFile,
+    store: &Arc<Mapping>,
+    execution: &Execution,
+) -> Result<Vec<Namespace>, BuildError> {
+    let memories: Vec<u32> = ids(file, |kind| matches!(kind, NamespaceKind::Memory(_)));
+    let sources: Vec<u32> = ids(file, |kind| !matches!(kind, NamespaceKind::Compute(_)));
+    let mut start = 0;
+    let mut namespaces = Vec::new();
+    for namespace in &file.namespaces {
+        let set: Box<dyn CommandSet> = match &namespace.kind {
+            NamespaceKind::Nvm(nvm) => {
+                let set = nvm_set(file, nvm, start, store);
+                start += nvm.size;
+                Box::new(set)
+            }
+            NamespaceKind::Memory(memory) => {
+                let set = memory_set(file, memory, &sources);
+                Box::new(set.map_err(|error| BuildError::Memory("a memory namespace", error))?)
+            }
+            NamespaceKind::Compute(compute) => {
+                Box::new(compute_set(file, compute, &memories, execution))
+            }
+        };
+        let uuid = uuid(&file.drive.nqn, namespace.id);
+        namespaces.push(Namespace { nsid: namespace.id, uuid, set });
+    }
+    Ok(namespaces)
+}
+
+fn ids(file: &DriveFile, wanted: impl Fn(&NamespaceKind) -> bool) -> Vec<u32> {
+    let namespaces = file.namespaces.iter().filter(|namespace| wanted(&namespace.kind));
+    namespaces.map(|namespace| namespace.id).collect()
+}
+
+fn nvm_set(file: &DriveFile, nvm: &Nvm, start: u64, store: &Arc<Mapping>) -> NvmSet {
+    let config = NvmConfig {
+        start,
+        block: nvm.block,
+        blocks: nvm.size / u64::from(nvm.block),
+        max_transfer: file.drive.max_transfer,
+    };
+    NvmSet::new(config, Arc::clone(store))
+}
+
+fn memory_set(file: &DriveFile, memory: &Memory, sources: &[u32]) -> Result<Slm, MapError> {
+    Slm::new(SlmConfig {
+        bytes: memory.size,
+        max_transfer: file.drive.max_transfer,
+        bandwidth: memory.bandwidth,
+        latency: memory.latency,
+        reaches: sources.to_vec(),
+    })
+}
+
+fn compute_set(
+    file: &DriveFile,
+    compute: &Compute,
+    memories: &[u32],
+    execution: &Execution,
+) -> Cp {
+    let executor = match execution {
+        Execution::Inline => Executor::Inline,
+        Execution::Threads { wake } => {
+            let threads = match usize::from(compute.threads) {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                threads => threads,
+            };
+            Executor::threads(threads, Arc::clone(wake))
+        }
+    };
+    let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
+    Cp::new(CpConfig {
+        units: compute.units,
+        instruction_ps: compute.instruction_cost.0,
+        slots: compute.slots,
+        max_activated: compute.max_activated,
+        memory_range_sets: compute.memory_range_sets,
+        ranges_per_set: compute.ranges_per_set,
+        max_program: compute.max_program,
+        max_programs_total: compute.max_programs_total,
+        max_transfer: file.drive.max_transfer,
+        budget: Fuel(compute.budget),
+        executor,
+        types: vec![(ProgramType::EBPF, ebpf)],
+        reaches: memories.to_vec(),
+    })
+}
+
+/// A UUID (version 8, of our own making) that follows from the drive's name and the NSID, so that
+/// a namespace has the same one whenever the drive is started.
+fn uuid(nqn: &str, nsid: u32) -> [u8; 16] {
+    let fnv = |seed: u64| {
+        let bytes = nqn.bytes().chain(nsid.to_le_bytes());
+        bytes.fold(0xCBF2_9CE4_8422_2325 ^ seed, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        })
+    };
+    let mut uuid = [0; 16];
+    uuid[..8].copy_from_slice(&fnv(0).to_be_bytes());
+    uuid[8..].copy_from_slice(&fnv(0x9E37_79B9_7F4A_7C15).to_be_bytes());
+    uuid[6] = uuid[6] & 0x0F | 0x80;
+    uuid[8] = uuid[8] & 0x3F | 0x80;
+    uuid
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_keeps_its_uuid_and_shares_it_with_no_other() {
+        assert_eq!(uuid("nqn.a", 1), uuid("nqn.a", 1));
+        assert_ne!(uuid("nqn.a", 1), uuid("nqn.a", 2));
+        assert_ne!(uuid("nqn.a", 1), uuid("nqn.b", 1));
+        assert_eq!(uuid("nqn.a", 1)[6] >> 4, 8);
+    }
+}
