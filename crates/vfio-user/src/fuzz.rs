@@ -408,10 +408,12 @@ mod tests {
         }
         for _ in 0..rng.below(6) {
             let at = rng.below(data.len());
-            match rng.below(5) {
+            match rng.below(6) {
                 0 => data[at] = rng.below(256) as u8,
                 1 => data[at] ^= 1 << rng.below(8),
                 2 => drop(data.remove(at)),
+                // A whole field at its greatest value.
+                4 => data[at..].iter_mut().take(8).for_each(|byte| *byte = 0xff),
                 3 => data.insert(at, [0, 1, 0x7f, 0x80, 0xff][rng.below(5)]),
                 _ => data.truncate(at + 1),
             }
