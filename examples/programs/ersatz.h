@@ -97,4 +97,21 @@ ERSATZ_INLINE void ersatz_store64(void *p, u64 value)
 	((struct unaligned *)p)->value = value;
 }
 
+/* Copies `len` bytes to a place that does not overlap them. */
+ERSATZ_INLINE void ersatz_copy(void *to, const void *from, u64 len)
+{
+	u8 *out = to;
+	const u8 *in = from;
+
+	for (; len >= 8; len -= 8, out += 8, in += 8) {
+		ersatz_store64(out, ersatz_load64(in));
+		/* Else the compiler sees a memcpy in this loop, calls it, and finds that it has none. */
+		__asm__ volatile("" : "+r"(in));
+	}
+	for (; len; len--) {
+		*out++ = *in++;
+		__asm__ volatile("" : "+r"(in));
+	}
+}
+
 #endif

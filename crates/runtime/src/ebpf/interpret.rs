@@ -13,6 +13,7 @@ use super::layout;
 use super::memory::Memory;
 use super::module::Module;
 use crate::{Fault, Fuel, Report};
+use std::slice;
 
 /// The stack's shape.
 #[derive(Clone, Copy, Debug)]
@@ -29,57 +30,117 @@ struct Frame {
     saved: [u64; 4],
 }
 
-/// r0–r10 and the zero; sixteen, so that any four bits are an index.
-type Registers = [u64; 16];
+/// r0–r10 and the zero; as many as a byte can number, so that no index is out of bounds.
+type Registers = [u64; 256];
+
+/// A stretch of code, up to where the budget ends or the code does. To know both from the one
+/// comparison that finds the end is what makes exact counting cheap.
+struct Stretch<'a> {
+    rest: slice::Iter<'a, Insn>,
+    /// Index of the end.
+    end: usize,
+    /// Budget for what comes after the end.
+    beyond: u64,
+}
+
+impl<'a> Stretch<'a> {
+    #[inline(always)]
+    fn new(code: &'a [Insn], start: usize, budget: u64) -> Self {
+        let code = code.get(start..).unwrap_or_default();
+        let len = budget.min(code.len() as u64) as usize;
+        Self {
+            rest: code[..len].iter(),
+            end: start + len,
+            beyond: budget - len as u64,
+        }
+    }
+
+    /// The instruction after the one that was taken last.
+    #[inline(always)]
+    fn next(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// Budget that is left.
+    #[inline(always)]
+    fn budget(&self) -> u64 {
+        self.beyond + self.rest.len() as u64
+    }
+}
+
+/// What ends a run before the program does.
+enum Trouble {
+    /// The end of a stretch.
+    End,
+    /// At that address, so many bytes.
+    Access(u64, usize),
+    Stack,
+    Unaligned,
+}
+
+impl Trouble {
+    /// As a fault of the instruction before `next`, the one that was begun last.
+    #[cold]
+    fn at(self, next: usize, budget: u64, module: &Module, stack: Stack) -> Fault {
+        let pc = module.slot(next.saturating_sub(1));
+        match self {
+            // The verifier leaves no way past the end, but nothing bad happens if there were one.
+            Self::End if budget > 0 => Fault::Instruction {
+                pc,
+                what: "the program ends here",
+            },
+            Self::End => Fault::Budget {
+                pc: module.slot(next),
+            },
+            Self::Access(address, len) => Fault::Access {
+                pc,
+                address,
+                len: len as u64,
+            },
+            Self::Stack => Fault::Stack {
+                pc,
+                limit: stack.frames,
+            },
+            Self::Unaligned => Fault::Instruction {
+                pc,
+                what: "atomic access to an address that is not aligned",
+            },
+        }
+    }
+}
 
 /// Runs `module` from its entry on.
 #[must_use]
 pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel) -> Report {
-    let mut left = budget.0;
-    let result = execute(module, memory, stack, &mut left);
-    Report {
-        result,
-        instructions: budget.0 - left,
-    }
-}
-
-fn execute(
-    module: &Module,
-    memory: &mut Memory<'_>,
-    stack: Stack,
-    left: &mut u64,
-) -> Result<u64, Fault> {
     let code = module.code.as_slice();
     let mut frames: Vec<Frame> = Vec::new();
-    let mut r: Registers = [0; 16];
+    let mut r: Registers = [0; 256];
     r[1] = layout::ARGUMENTS;
     r[10] = layout::STACK + (stack.frames * stack.frame) as u64;
-    let mut fuel = *left;
-    let mut next = module.entry;
+    let mut stretch = Stretch::new(code, module.entry, budget.0);
 
     let result = loop {
-        let pc = next;
-        let Some(insn) = code.get(pc) else {
-            break Err(nowhere(pc));
+        let Some(insn) = stretch.rest.next() else {
+            break Err(Trouble::End);
         };
-        if fuel == 0 {
-            break Err(Fault::Budget { pc });
-        }
-        fuel -= 1;
-        next = pc + 1;
-        let dst = usize::from(insn.dst & 15);
+        let dst = usize::from(insn.dst);
         let a = r[dst];
-        let b = r[usize::from(insn.src & 15)].wrapping_add(insn.imm);
+        let b = r[usize::from(insn.src)].wrapping_add(insn.imm);
 
         macro_rules! alu32 {
             ($value:expr) => {
                 r[dst] = u64::from($value as u32)
             };
         }
+        macro_rules! go_to {
+            ($target:expr) => {
+                stretch = Stretch::new(code, $target, stretch.budget())
+            };
+        }
         macro_rules! jump_if {
             ($condition:expr) => {
                 if $condition {
-                    next = insn.target();
+                    go_to!(insn.target());
                 }
             };
         }
@@ -87,7 +148,7 @@ fn execute(
             ($word:ty as $extended:ty) => {
                 match memory.load::<$word>(b) {
                     Some(value) => r[dst] = value as $extended as u64,
-                    None => break Err(access(pc, b, size_of::<$word>())),
+                    None => break Err(Trouble::Access(b, size_of::<$word>())),
                 }
             };
         }
@@ -95,7 +156,7 @@ fn execute(
             ($word:ty) => {{
                 let address = a.wrapping_add(i64::from(insn.offset) as u64);
                 if memory.store(address, b as $word).is_none() {
-                    break Err(access(pc, address, size_of::<$word>()));
+                    break Err(Trouble::Access(address, size_of::<$word>()));
                 }
             }};
         }
@@ -115,10 +176,7 @@ fn execute(
             Op::Rsh64 => r[dst] = a.wrapping_shr(b as u32),
             Op::Arsh64 => r[dst] = (a as i64).wrapping_shr(b as u32) as u64,
             Op::Mov64 => r[dst] = b,
-            Op::LoadImm64 => {
-                r[dst] = insn.imm;
-                next = pc + 2;
-            }
+            Op::LoadImm64 => r[dst] = insn.imm,
             Op::Neg64 => r[dst] = a.wrapping_neg(),
 
             Op::Add32 => alu32!(a.wrapping_add(b)),
@@ -146,7 +204,7 @@ fn execute(
             Op::Swap32 => r[dst] = u64::from((a as u32).swap_bytes()),
             Op::Swap64 => r[dst] = a.swap_bytes(),
 
-            Op::Ja => next = insn.target(),
+            Op::Ja => go_to!(insn.target()),
             Op::Jeq64 => jump_if!(a == b),
             Op::Jne64 => jump_if!(a != b),
             Op::Jgt64 => jump_if!(a > b),
@@ -172,17 +230,16 @@ fn execute(
 
             Op::Call => {
                 if frames.len() + 1 >= stack.frames {
-                    let limit = stack.frames;
-                    break Err(Fault::Stack { pc, limit });
+                    break Err(Trouble::Stack);
                 }
                 frames.push(Frame {
-                    back: next,
+                    back: stretch.next(),
                     saved: [r[6], r[7], r[8], r[9]],
                 });
                 r[0] = 0;
                 r[6..10].fill(0);
                 r[10] -= stack.frame as u64;
-                next = insn.target();
+                go_to!(insn.target());
             }
             Op::Exit => {
                 let Some(frame) = frames.pop() else {
@@ -191,7 +248,7 @@ fn execute(
                 r[1..6].fill(0);
                 r[6..10].copy_from_slice(&frame.saved);
                 r[10] += stack.frame as u64;
-                next = frame.back;
+                go_to!(frame.back);
             }
 
             Op::LoadU8 => load!(u8 as u64),
@@ -207,32 +264,16 @@ fn execute(
             Op::Store64 => store!(u64),
 
             Op::Atomic32(_) | Op::Atomic64(_) | Op::LoadAcquire(_) | Op::StoreRelease(_) => {
-                if let Err(fault) = synchronise(pc, insn, &mut r, memory) {
-                    break Err(fault);
+                if let Err(trouble) = synchronise(insn, &mut r, memory) {
+                    break Err(trouble);
                 }
             }
-            Op::Middle => break Err(nowhere(pc)),
         }
     };
-    *left = fuel;
-    result
-}
-
-/// The verifier leaves no way to get there, but nothing bad happens to who relies on this engine.
-#[cold]
-fn nowhere(pc: usize) -> Fault {
-    Fault::Instruction {
-        pc,
-        what: "there is no instruction",
-    }
-}
-
-#[cold]
-fn access(pc: usize, address: u64, len: usize) -> Fault {
-    Fault::Access {
-        pc,
-        address,
-        len: len as u64,
+    let (next, left) = (stretch.next(), stretch.budget());
+    Report {
+        result: result.map_err(|trouble| trouble.at(next, left, module, stack)),
+        instructions: budget.0 - left,
     }
 }
 
@@ -245,14 +286,9 @@ fn smod(a: i64, b: i64) -> i64 {
 }
 
 /// Atomic operations and ordered accesses: aligned, or a fault.
-fn synchronise(
-    pc: usize,
-    insn: &Insn,
-    r: &mut Registers,
-    memory: &mut Memory<'_>,
-) -> Result<(), Fault> {
-    let dst = usize::from(insn.dst & 15);
-    let src = usize::from(insn.src & 15);
+fn synchronise(insn: &Insn, r: &mut Registers, memory: &mut Memory<'_>) -> Result<(), Trouble> {
+    let dst = usize::from(insn.dst);
+    let src = usize::from(insn.src);
     let (address, len) = match insn.op {
         Op::LoadAcquire(width) => (r[src].wrapping_add(insn.imm), bytes(width)),
         Op::StoreRelease(width) => (stored_at(insn, r), bytes(width)),
@@ -260,10 +296,7 @@ fn synchronise(
         _ => (stored_at(insn, r), 8),
     };
     if !address.is_multiple_of(len as u64) {
-        return Err(Fault::Instruction {
-            pc,
-            what: "atomic access to an address that is not aligned",
-        });
+        return Err(Trouble::Unaligned);
     }
     let value = r[src];
     let expected = r[0];
@@ -291,11 +324,11 @@ fn synchronise(
             .map(|old| fetched(op, r, src, old)),
         _ => None,
     };
-    done.ok_or_else(|| access(pc, address, len))
+    done.ok_or(Trouble::Access(address, len))
 }
 
 fn stored_at(insn: &Insn, r: &Registers) -> u64 {
-    r[usize::from(insn.dst & 15)].wrapping_add(i64::from(insn.offset) as u64)
+    r[usize::from(insn.dst)].wrapping_add(i64::from(insn.offset) as u64)
 }
 
 fn bytes(width: Width) -> usize {
@@ -309,10 +342,10 @@ fn bytes(width: Width) -> usize {
 
 fn combine(op: AtomicOp, old: u64, value: u64, expected: u64) -> u64 {
     match op {
-        AtomicOp::Add { .. } => old.wrapping_add(value),
-        AtomicOp::Or { .. } => old | value,
-        AtomicOp::And { .. } => old & value,
-        AtomicOp::Xor { .. } => old ^ value,
+        AtomicOp::Add | AtomicOp::FetchAdd => old.wrapping_add(value),
+        AtomicOp::Or | AtomicOp::FetchOr => old | value,
+        AtomicOp::And | AtomicOp::FetchAnd => old & value,
+        AtomicOp::Xor | AtomicOp::FetchXor => old ^ value,
         AtomicOp::Xchg => value,
         AtomicOp::Cmpxchg if old == expected => value,
         AtomicOp::Cmpxchg => old,
@@ -321,15 +354,11 @@ fn combine(op: AtomicOp, old: u64, value: u64, expected: u64) -> u64 {
 
 fn fetched(op: AtomicOp, r: &mut Registers, src: usize, old: u64) {
     match op {
-        AtomicOp::Add { fetch }
-        | AtomicOp::Or { fetch }
-        | AtomicOp::And { fetch }
-        | AtomicOp::Xor { fetch } => {
-            if fetch {
-                r[src] = old;
-            }
-        }
-        AtomicOp::Xchg => r[src] = old,
+        AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor => {}
         AtomicOp::Cmpxchg => r[0] = old,
+        _ => r[src] = old,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -180,27 +180,12 @@ pub enum Width {
 
 /// What an atomic operation does to a word in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[rustfmt::skip]
 pub enum AtomicOp {
-    /// `*a += src`, and the old value into `src` if `fetch`.
-    Add {
-        /// Whether `src` gets the old value.
-        fetch: bool,
-    },
-    /// `*a |= src`.
-    Or {
-        /// Whether `src` gets the old value.
-        fetch: bool,
-    },
-    /// `*a &= src`.
-    And {
-        /// Whether `src` gets the old value.
-        fetch: bool,
-    },
-    /// `*a ^= src`.
-    Xor {
-        /// Whether `src` gets the old value.
-        fetch: bool,
-    },
+    /// `*a = *a op src`.
+    Add, Or, And, Xor,
+    /// As above, and the old value into `src`.
+    FetchAdd, FetchOr, FetchAnd, FetchXor,
     /// `*a = src`, and the old value into `src`.
     Xchg,
     /// `*a = src` if it was `r0`; the old value into `r0` in either case.
@@ -219,7 +204,7 @@ pub enum Op {
     Add32, Sub32, Mul32, Div32, Sdiv32, Mod32, Smod32, Or32, And32, Xor32, Lsh32, Rsh32, Arsh32,
     /// `dst = operand`.
     Mov64, Mov32,
-    /// `dst = imm`, all 64 bits of it; the next slot is skipped.
+    /// `dst = imm`, all 64 bits of it.
     LoadImm64,
     /// `dst = operand`, of which the low 8, 16 or 32 bits count, sign-extended to 64 or 32 bits.
     Sext8To64, Sext16To64, Sext32To64, Sext8To32, Sext16To32,
@@ -252,9 +237,6 @@ pub enum Op {
     LoadAcquire(Width),
     /// What is at address `dst + offset` = `operand`; no earlier access comes after it.
     StoreRelease(Width),
-
-    /// The second slot of [`Op::LoadImm64`], where nothing ever jumps to.
-    Middle,
 }
 
 /// One instruction, checked and ready to run.
@@ -280,7 +262,7 @@ pub struct Insn {
 pub const ZERO: u8 = 11;
 
 impl Insn {
-    /// Number of the instruction that a jump or call leads to.
+    /// Index of the instruction that a jump or call leads to.
     #[must_use]
     pub fn target(&self) -> usize {
         self.offset as u32 as usize

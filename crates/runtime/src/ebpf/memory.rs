@@ -34,14 +34,14 @@ word!(u8 u16 u32 u64);
 /// Where the bytes of a segment are.
 #[derive(Clone, Copy, Debug)]
 enum Backing<'a> {
-    /// Nowhere.
-    None,
+    /// In device memory, from an offset on.
+    Device(&'a Mapping, u64),
+    /// In [`Memory::variables`].
+    Variables,
+    /// In [`Memory::stack`].
+    Stack,
     /// Bytes that nobody changes.
     Constant(&'a [u8]),
-    /// In [`Memory::private`], from there on.
-    Private(usize),
-    /// Device memory, from an offset on.
-    Device(&'a Mapping, u64),
 }
 
 /// What a slot of the address space holds.
@@ -58,8 +58,8 @@ struct Slot<'a> {
 #[derive(Debug)]
 pub struct Memory<'a> {
     slots: Vec<Slot<'a>>,
-    /// Variables, then the stack.
-    private: Vec<u8>,
+    variables: Vec<u8>,
+    stack: Vec<u8>,
 }
 
 /// A memory range of the job, placed.
@@ -104,25 +104,25 @@ impl<'a> Memory<'a> {
         arguments: &'a [u8],
         stack: usize,
     ) -> Self {
-        let (constants, variables) = (&module.constants, &module.variables);
-        let mut private = Vec::with_capacity(variables.len() + stack);
-        private.extend_from_slice(variables);
-        private.resize(variables.len() + stack, 0);
-
+        let constants = &module.constants;
         let slot = |start: u64, len: usize, backing: Backing<'a>| Slot {
             start,
             len: len as u64,
             backing,
         };
         let mut slots = vec![
-            slot(0, 0, Backing::None),
+            slot(0, 0, Backing::Constant(&[])),
             slot(
                 layout::CONSTANTS,
                 constants.len(),
                 Backing::Constant(constants),
             ),
-            slot(layout::VARIABLES, variables.len(), Backing::Private(0)),
-            slot(layout::STACK, stack, Backing::Private(variables.len())),
+            slot(
+                layout::VARIABLES,
+                module.variables.len(),
+                Backing::Variables,
+            ),
+            slot(layout::STACK, stack, Backing::Stack),
             slot(
                 layout::ARGUMENTS,
                 arguments.len(),
@@ -137,7 +137,11 @@ impl<'a> Memory<'a> {
             };
             slots.extend((0..range.place.slots).map(|_| slot));
         }
-        Self { slots, private }
+        Self {
+            slots,
+            variables: module.variables.clone(),
+            stack: vec![0; stack],
+        }
     }
 
     /// The segment that `len` bytes at `address` lie in, and their offset in it.
@@ -153,14 +157,13 @@ impl<'a> Memory<'a> {
     pub fn load<T: Word>(&self, address: u64) -> Option<T> {
         let len = size_of::<T>();
         let (backing, offset) = self.find(address, len as u64)?;
-        match backing {
-            Backing::Device(memory, start) => memory.load(start + offset).ok(),
-            Backing::Private(start) => {
-                T::from_slice(self.private.get(start + offset as usize..)?.get(..len)?)
-            }
-            Backing::Constant(bytes) => T::from_slice(bytes.get(offset as usize..)?.get(..len)?),
-            Backing::None => None,
-        }
+        let bytes = match backing {
+            Backing::Device(memory, start) => return memory.load(start + offset).ok(),
+            Backing::Variables => &self.variables,
+            Backing::Stack => &self.stack,
+            Backing::Constant(bytes) => bytes,
+        };
+        T::from_slice(bytes.get(offset as usize..)?.get(..len)?)
     }
 
     /// Writes a word, aligned or not; `None` outside of the segments and where they are read-only.
@@ -168,14 +171,13 @@ impl<'a> Memory<'a> {
     pub fn store<T: Word>(&mut self, address: u64, value: T) -> Option<()> {
         let len = size_of::<T>();
         let (backing, offset) = self.find(address, len as u64)?;
-        match backing {
-            Backing::Device(memory, start) => memory.store(start + offset, value).ok(),
-            Backing::Private(start) => {
-                let bytes = self.private.get_mut(start + offset as usize..)?;
-                value.to_slice(bytes.get_mut(..len)?)
-            }
-            Backing::Constant(_) | Backing::None => None,
-        }
+        let bytes = match backing {
+            Backing::Device(memory, start) => return memory.store(start + offset, value).ok(),
+            Backing::Variables => &mut self.variables,
+            Backing::Stack => &mut self.stack,
+            Backing::Constant(_) => return None,
+        };
+        value.to_slice(bytes.get_mut(offset as usize..)?.get_mut(..len)?)
     }
 
     /// Replaces an aligned 32-bit word in one step; its old value.

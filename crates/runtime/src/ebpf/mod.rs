@@ -9,6 +9,8 @@
 //! What is not: maps, helper functions (there are none yet), indirect calls, kernel types (BTF is
 //! ignored), packet access.
 
+#[cfg(test)]
+mod asm;
 mod elf;
 mod interpret;
 mod isa;

@@ -12,7 +12,7 @@ pub struct Linked {
     pub code: Vec<Raw>,
     /// How the code divides into functions.
     pub functions: Functions,
-    /// Where the program starts.
+    /// The slot that the program starts at.
     pub entry: usize,
     /// What lies at [`layout::CONSTANTS`](super::layout::CONSTANTS).
     pub constants: Vec<u8>,
@@ -24,16 +24,27 @@ pub struct Linked {
 /// number, jump and call is good, and no function runs past its end.
 #[derive(Clone, Debug)]
 pub struct Module {
-    /// One entry per instruction slot, so that indices are the numbers that disassemblers show.
+    /// One entry per instruction, so that the distance of two of them is a count.
     pub code: Vec<Insn>,
+    /// By instruction, the slot that it starts at: 64-bit immediates take two. Slots are what
+    /// disassemblers count in, and so do [`functions`](Self::functions) and faults.
+    pub slots: Vec<u32>,
     /// How the code divides into functions.
     pub functions: Functions,
-    /// Where the program starts.
+    /// The instruction that the program starts with.
     pub entry: usize,
     /// What lies at [`layout::CONSTANTS`](super::layout::CONSTANTS).
     pub constants: Vec<u8>,
     /// What lies at [`layout::VARIABLES`](super::layout::VARIABLES) when a run starts.
     pub variables: Vec<u8>,
+}
+
+impl Module {
+    /// The slot of an instruction.
+    #[must_use]
+    pub fn slot(&self, index: usize) -> usize {
+        self.slots.get(index).map_or(index, |&slot| slot as usize)
+    }
 }
 
 /// A function's name and place.
@@ -43,9 +54,9 @@ pub struct Function {
     pub name: String,
     /// The section that it comes from.
     pub section: Arc<str>,
-    /// Number of its first instruction in the program.
+    /// Its first slot in the program.
     pub start: usize,
-    /// Number of its first instruction in its section.
+    /// Its first slot in its section.
     pub first: usize,
 }
 
@@ -57,7 +68,7 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// The functions of a program of `end` instructions. Where several start at the same place
+    /// The functions of a program of `end` slots. Where several start at the same place
     /// the first one counts.
     #[must_use]
     pub fn new(mut functions: Vec<Function>, end: usize) -> Self {
@@ -69,7 +80,7 @@ impl Functions {
         }
     }
 
-    /// Each function with the instructions that belong to it.
+    /// Each function with the slots that belong to it.
     pub fn iter(&self) -> impl Iterator<Item = (&Function, Range<usize>)> {
         let ends = self.sorted.iter().skip(1).map(|f| f.start);
         let ends = ends.chain(std::iter::once(self.end));
@@ -79,28 +90,28 @@ impl Functions {
             .map(|(function, end)| (function, function.start..end))
     }
 
-    /// Whether a function starts at instruction `pc`.
+    /// Whether a function starts at slot `slot`.
     #[must_use]
-    pub fn starts_at(&self, pc: usize) -> bool {
-        self.sorted.binary_search_by_key(&pc, |f| f.start).is_ok()
+    pub fn starts_at(&self, slot: usize) -> bool {
+        self.sorted.binary_search_by_key(&slot, |f| f.start).is_ok()
     }
 
-    /// The function that instruction `pc` belongs to.
+    /// The function that slot `slot` belongs to.
     #[must_use]
-    pub fn containing(&self, pc: usize) -> Option<&Function> {
-        let after = self.sorted.partition_point(|f| f.start <= pc);
-        self.sorted[..after].last().filter(|_| pc < self.end)
+    pub fn containing(&self, slot: usize) -> Option<&Function> {
+        let after = self.sorted.partition_point(|f| f.start <= slot);
+        self.sorted[..after].last().filter(|_| slot < self.end)
     }
 
-    /// Instruction `pc` in words, with the number that a disassembly of its section shows.
+    /// Slot `slot` in words, with the number that a disassembly of its section shows.
     #[must_use]
-    pub fn place(&self, pc: usize) -> Option<String> {
-        let function = self.containing(pc)?;
+    pub fn place(&self, slot: usize) -> Option<String> {
+        let function = self.containing(slot)?;
         let mut words = String::new();
         if !function.name.is_empty() {
             let _ = write!(words, "function `{}`, ", function.name);
         }
-        let number = function.first + (pc - function.start);
+        let number = function.first + (slot - function.start);
         let _ = write!(
             words,
             "section `{}`, instruction {number}",
@@ -133,7 +144,7 @@ mod tests {
             ],
             9,
         );
-        let place = |pc| functions.place(pc);
+        let place = |slot| functions.place(slot);
         assert_eq!(
             place(6).as_deref(),
             Some("function `a`, section `text`, instruction 9")

@@ -51,8 +51,8 @@ pub enum Reason {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {reason}")]
 pub struct Refused {
-    /// Number of the instruction in the program.
-    pub pc: usize,
+    /// Number of the instruction slot in the program.
+    pub slot: usize,
     /// The instruction in words.
     pub place: String,
     /// What is wrong with it.
@@ -64,74 +64,89 @@ pub struct Refused {
 /// # Errors
 /// Names the first instruction that can't be run.
 pub fn verify(linked: Linked) -> Result<Module, Refused> {
-    let blank = Insn {
-        op: Op::Middle,
-        dst: 0,
-        src: ZERO,
-        offset: 0,
-        imm: 0,
-    };
-    let mut code = vec![blank; linked.code.len()];
-    let mut verifier = Verifier {
+    let verifier = Verifier {
         code: &linked.code,
         functions: &linked.functions,
-        middles: vec![false; linked.code.len()],
     };
-    for (function, range) in linked.functions.iter() {
-        // Instructions are named by their number in the section, as disassemblers show it.
-        let shown = function.first as i64 - function.start as i64;
+    let mut decoded = Decoded::default();
+    for (_, range) in linked.functions.iter() {
         verifier
-            .function(range, shown, &mut code)
-            .map_err(|(pc, reason)| Refused {
-                pc,
-                place: linked.functions.place(pc).unwrap_or_default(),
+            .function(range, &mut decoded)
+            .map_err(|(slot, reason)| Refused {
+                slot,
+                place: linked.functions.place(slot).unwrap_or_default(),
                 reason,
             })?;
     }
     Ok(Module {
-        code,
+        entry: decoded.index(linked.entry).unwrap_or(decoded.code.len()),
+        code: decoded.resolve(),
+        slots: decoded.slots,
         functions: linked.functions,
-        entry: linked.entry,
         constants: linked.constants,
         variables: linked.variables,
     })
 }
 
+/// The instructions so far, without the second halves of immediates.
+#[derive(Default)]
+struct Decoded {
+    /// Targets are slots still.
+    code: Vec<Insn>,
+    /// The slot of each.
+    slots: Vec<u32>,
+}
+
+impl Decoded {
+    /// The instruction that starts at `slot`.
+    fn index(&self, slot: usize) -> Option<usize> {
+        self.slots.binary_search(&(slot as u32)).ok()
+    }
+
+    /// The code with targets that are instructions. Each exists: jumps were checked, and calls lead
+    /// to the start of a function.
+    fn resolve(&self) -> Vec<Insn> {
+        let resolved = self.code.iter().map(|&insn| match insn.op {
+            op if op == Op::Call || is_jump(op) => {
+                let to = self.index(insn.target()).unwrap_or(self.code.len());
+                Insn {
+                    offset: to as u32 as i32,
+                    ..insn
+                }
+            }
+            _ => insn,
+        });
+        resolved.collect()
+    }
+}
+
 struct Verifier<'a> {
     code: &'a [Raw],
     functions: &'a Functions,
-    /// The second slots of 64-bit immediates.
-    middles: Vec<bool>,
 }
 
 impl Verifier<'_> {
-    fn function(
-        &mut self,
-        range: Range<usize>,
-        shown: i64,
-        out: &mut [Insn],
-    ) -> Result<(), (usize, Reason)> {
-        let mut pc = range.start;
-        let mut last = pc;
-        while pc < range.end {
-            last = pc;
+    fn function(&self, range: Range<usize>, out: &mut Decoded) -> Result<(), (usize, Reason)> {
+        let first = out.code.len();
+        let mut slot = range.start;
+        while slot < range.end {
             let insn = self
-                .instruction(pc, &range)
-                .map_err(|reason| (pc, reason))?;
-            out[pc] = insn;
-            pc += 1;
-            if insn.op == Op::LoadImm64 {
-                self.middles[pc] = true;
-                pc += 1;
-            }
+                .instruction(slot, &range)
+                .map_err(|reason| (slot, reason))?;
+            out.code.push(insn);
+            out.slots.push(slot as u32);
+            slot += if insn.op == Op::LoadImm64 { 2 } else { 1 };
         }
-        if !matches!(out.get(last).map(|i| i.op), Some(Op::Exit | Op::Ja)) {
-            return Err((last, Reason::PastEnd));
+        let last = out.code.last().zip(out.slots.last());
+        if let Some((insn, &slot)) = last
+            && !matches!(insn.op, Op::Exit | Op::Ja)
+        {
+            return Err((slot as usize, Reason::PastEnd));
         }
-        for pc in range {
-            let to = out[pc].target();
-            if is_jump(out[pc].op) && self.middles[to] {
-                return Err((pc, Reason::JumpIntoImmediate(to as i64 + shown)));
+        for (insn, &slot) in out.code.iter().zip(&out.slots).skip(first) {
+            if is_jump(insn.op) && out.index(insn.target()).is_none() {
+                let to = insn.target() as i64 + self.shown(slot as usize);
+                return Err((slot as usize, Reason::JumpIntoImmediate(to)));
             }
         }
         Ok(())
@@ -319,21 +334,23 @@ fn arithmetic(raw: Raw) -> Result<Insn, Reason> {
     with_operand(if wide { op64 } else { op32 }, raw, register)
 }
 
-/// Conversions to little-endian keep the low bits, since this machine is little-endian: they become
-/// the plain instructions that do so.
+/// Conversions to little-endian keep the low bits, since this machine is little-endian: a plain
+/// instruction does that.
 fn byte_swap(raw: Raw, wide: bool, big: bool) -> Result<Insn, Reason> {
+    if wide && big {
+        return Err(Reason::UnknownOpcode(raw.opcode));
+    }
     blank(raw, &[Blank::Src, Blank::Offset])?;
-    let (swap, keep, mask) = match raw.imm {
-        16 => (Op::Swap16, Op::And64, 0xffff),
-        32 => (Op::Swap32, Op::And64, 0xffff_ffff),
-        64 => (Op::Swap64, Op::And64, u64::MAX),
+    let (swap, low) = match raw.imm {
+        16 => (Op::Swap16, 0xffff),
+        32 => (Op::Swap32, 0xffff_ffff),
+        64 => (Op::Swap64, u64::MAX),
         bits => return Err(field("imm", bits)),
     };
     let mut insn = insn(swap, raw, ZERO);
-    match (wide, big) {
-        (true, true) => return Err(Reason::UnknownOpcode(raw.opcode)),
-        (true, false) | (false, true) => {}
-        (false, false) => (insn.op, insn.imm) = (keep, mask),
+    if !wide && !big {
+        insn.op = Op::And64;
+        insn.imm = low;
     }
     Ok(insn)
 }
@@ -400,28 +417,31 @@ fn atomic_access(raw: Raw, width: Width) -> Result<Insn, Reason> {
         }
         _ => {}
     }
-    let fetch = raw.imm & atomic::FETCH != 0;
+    const FETCH: i32 = atomic::FETCH;
     let op = match raw.imm {
+        atomic::ADD => AtomicOp::Add,
+        atomic::OR => AtomicOp::Or,
+        atomic::AND => AtomicOp::And,
+        atomic::XOR => AtomicOp::Xor,
+        imm if imm == atomic::ADD | FETCH => AtomicOp::FetchAdd,
+        imm if imm == atomic::OR | FETCH => AtomicOp::FetchOr,
+        imm if imm == atomic::AND | FETCH => AtomicOp::FetchAnd,
+        imm if imm == atomic::XOR | FETCH => AtomicOp::FetchXor,
         atomic::XCHG => AtomicOp::Xchg,
         atomic::CMPXCHG => AtomicOp::Cmpxchg,
-        imm => match imm & !atomic::FETCH {
-            atomic::ADD => AtomicOp::Add { fetch },
-            atomic::OR => AtomicOp::Or { fetch },
-            atomic::AND => AtomicOp::And { fetch },
-            atomic::XOR => AtomicOp::Xor { fetch },
-            _ => return Err(field("imm", imm)),
-        },
+        imm => return Err(field("imm", imm)),
     };
+    let into_src = raw.imm & FETCH != 0 && op != AtomicOp::Cmpxchg;
     let op = match width {
         Width::W => Op::Atomic32(op),
         Width::Dw => Op::Atomic64(op),
         Width::B | Width::H => return Err(Reason::UnknownOpcode(raw.opcode)),
     };
     readable(raw.dst)?;
-    if fetch && raw.imm != atomic::CMPXCHG {
+    readable(raw.src)?;
+    if into_src {
         writable(raw.src)?;
     }
-    readable(raw.src)?;
     let mut insn = insn(op, raw, raw.src);
     insn.offset = i32::from(raw.offset);
     Ok(insn)
@@ -495,3 +515,6 @@ fn writable(register: u8) -> Result<(), Reason> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
