@@ -90,11 +90,10 @@ impl Cache {
                 .map_err(|errno| PrepareError::at(&path)(errno.into()))?;
         }
         // Nobody else holds the lock: scratch folders are left-overs of makers that were killed.
+        // A program that such a maker had started may still be writing; its folder goes next time.
         let scratch = self.path("scratch");
-        if scratch.exists() {
-            fs::remove_dir_all(&scratch).map_err(PrepareError::at(&scratch))?;
-        }
-        fs::create_dir(&scratch).map_err(PrepareError::at(&scratch))?;
+        let _ = fs::remove_dir_all(&scratch);
+        fs::create_dir_all(&scratch).map_err(PrepareError::at(&scratch))?;
         Ok(Writer {
             cache: self,
             _lock: file,

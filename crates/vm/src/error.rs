@@ -60,7 +60,11 @@ pub enum PrepareError {
         output: String,
     },
     /// The cache's file system is full.
-    #[error("no space left for the cache in {}", path.display())]
+    #[error(
+        "no space left on the file system of {}: preparing a guest takes 600 MB, of which 300 MB \
+         stay",
+        path.display()
+    )]
     NoSpace {
         /// The cache or a folder in it.
         path: PathBuf,
@@ -139,6 +143,9 @@ pub enum RunError {
         /// The end of the guest's kernel log.
         log: String,
     },
+    /// The user ended an interactive guest with [`Guest::ESCAPE`](crate::Guest::ESCAPE).
+    #[error("the guest was switched off")]
+    Escaped,
     /// The task did not end in time; the guest was killed.
     #[error("the guest did not finish within {after:?}; the end of its kernel log:\n{log}")]
     TimedOut {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::error::RunError;
 use crate::initramfs;
-use crate::supervise::{Machine, Output};
+use crate::output::Output;
+use crate::supervise::Machine;
 use crate::terminal::Terminal;
 
 /// One run of a virtual machine. Start from [`Guest::default`]: no drives, a shell, no time
@@ -185,7 +186,17 @@ impl Guest {
                 .arg(socket_option("unix:", path, ",server=on,wait=off"));
         }
         command.args(&self.qemu_args);
-        machine.supervise(command, self.timeout, output)
+        machine
+            .supervise(command, self.timeout, output)
+            .map_err(|error| match error {
+                // A guest that ends before its task does either panics or is told to.
+                RunError::Ended { status, log, .. }
+                    if terminal.is_some() && status.success() && !log.contains("Kernel panic") =>
+                {
+                    RunError::Escaped
+                }
+                other => other,
+            })
     }
 
     fn processor(&self, accelerator: Accelerator, command: &mut Command) {

@@ -21,38 +21,42 @@ ln -s fd/2 /dev/stderr
 hostname guest
 ip link set lo up
 
-# True when the kernel has made the nodes of all namespaces that the drive at PCI device $1 lists.
-# $tries counts down in steps of 20 ms.
+# Everything that may have to be waited for appears within ten seconds, or never.
+too_late() {
+    read -r uptime _ </proc/uptime
+    [ "${uptime%.*}" -ge "$limit" ]
+}
+read -r uptime _ </proc/uptime
+limit=$((${uptime%.*} + 10))
+
+# True when the kernel has a controller for the PCI device $1 and has made the nodes of all
+# namespaces that the controller lists.
 drive_is_ready() {
     for controller in "$1"/nvme/nvme*; do
         [ -e "$controller/state" ] || return 1
         read -r state <"$controller/state"
         [ "$state" = live ] || return 1
-        listed=$(nvme list-ns "/dev/${controller##*/}" 2>/dev/null | grep -c .)
-        number=${controller##*/nvme}
-        while [ "$(ls -d "/dev/ng${number}n"* 2>/dev/null | grep -c .)" -lt "$listed" ]; do
-            [ "$((tries -= 1))" -gt 0 ] || return 0
-            usleep 20000
-        done
+        listed=$(nvme list-ns "/dev/${controller##*/}" | grep -c 0x)
+        set -- "/dev/ng${controller##*/nvme}n"*
+        [ "$listed" = 0 ] || { [ -e "$1" ] && [ $# -ge "$listed" ]; } || return 1
     done
 }
 
-tries=500
 for class in /sys/bus/pci/devices/*/class; do
     read -r code <"$class"
     [ "$code" = 0x010802 ] || continue
     until drive_is_ready "${class%/class}"; do
-        [ "$((tries -= 1))" -gt 0 ] || break
+        if too_late; then
+            echo "ersatz: the drive at ${class%/class} is not ready" >/dev/kmsg
+            break
+        fi
         usleep 20000
     done
 done
-[ "$tries" -gt 0 ] || echo "ersatz: a drive was not ready after 10 s" >/dev/kmsg
 
-# The ports appear when the host has answered; without them there is nobody to talk to, and the
-# host sees the machine power off.
-tries=500
+# Without the ports there is nobody to talk to: the kernel panics, which the host sees.
 until [ -c /dev/vport0p1 ] && [ -c /dev/vport0p2 ]; do
-    [ "$((tries -= 1))" -gt 0 ] || poweroff -f
+    ! too_late || exit 1
     usleep 20000
 done
 
@@ -64,8 +68,10 @@ cat <&5 >&3 &
 cat <&6 >&4 &
 
 if [ "$TASK" = shell ]; then
-    stty rows "$ROWS" cols "$COLUMNS" </dev/hvc0
-    setsid -c sh -l </dev/hvc0 >/dev/hvc0 2>&1 3<&- 4<&- 5<&- 6<&-
+    # The size is set by the shell's own session: a terminal that nobody has open forgets it.
+    export ROWS COLUMNS
+    setsid -c sh -c 'stty rows "$ROWS" cols "$COLUMNS"; unset ROWS COLUMNS; exec sh -l' \
+        </dev/hvc0 >/dev/hvc0 2>&1 3<&- 4<&- 5<&- 6<&-
 else
     sh /ersatz/task </dev/null >/ersatz/out 2>/ersatz/err 3<&- 4<&- 5<&- 6<&-
 fi

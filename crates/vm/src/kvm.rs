@@ -9,8 +9,8 @@ use std::time::Duration;
 use crate::cache::{self, Cache};
 use crate::environment::Environment;
 use crate::guest::{Accelerator, Guest, Task};
+use crate::output::Captured;
 use crate::progress::Progress;
-use crate::supervise::Captured;
 
 /// Emulation boots in three seconds on an idle machine, working hardware in less than one.
 /// A slow "yes" is worth no more than a "no".
