@@ -148,8 +148,14 @@ mod tests {
     #[test]
     fn identify_names_the_command_set_and_this_controller_where_it_is_needed() {
         let sqe = identify(Cns::IocsNamespace, 3, Csi::Cp);
-        assert_eq!((sqe.opcode, sqe.nsid, sqe.cdw10, sqe.cdw11), (6, 3, 5, 4 << 24));
-        assert_eq!(identify(Cns::IocsCombinations, 0, Csi::Nvm).cdw10, 0xFFFF_001C);
+        assert_eq!(
+            (sqe.opcode, sqe.nsid, sqe.cdw10, sqe.cdw11),
+            (6, 3, 5, 4 << 24)
+        );
+        assert_eq!(
+            identify(Cns::IocsCombinations, 0, Csi::Nvm).cdw10,
+            0xFFFF_001C
+        );
     }
 
     #[test]

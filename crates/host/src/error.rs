@@ -132,7 +132,10 @@ mod tests {
             error.to_string(),
             "load program 3: Program Too Big (SCT 1h, SC 9Bh, do not retry)"
         );
-        assert_eq!(error.status().map(Status::code), Some(Status::PROGRAM_TOO_BIG));
+        assert_eq!(
+            error.status().map(Status::code),
+            Some(Status::PROGRAM_TOO_BIG)
+        );
     }
 
     #[test]

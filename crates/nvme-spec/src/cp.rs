@@ -35,6 +35,12 @@ open! {
     }
 }
 
+impl ProgramType {
+    /// An ELF object of eBPF. **No public source names a number for it; this one, of the vendor
+    /// specific range, was chosen for this crate.**
+    pub const EBPF: Self = Self(0xC1);
+}
+
 open! {
     /// Program Identifier Type: what a Program Identifier is.
     pub enum ProgramIdType: u8 {

@@ -99,7 +99,10 @@ pub(crate) fn sgl(
 ) -> Result<SglDescriptor, Error> {
     let block = |segment: &Segment| {
         let len = u32::try_from(segment.len).map_err(|_| {
-            Error::refused(format!("{} bytes do not fit an SGL descriptor", segment.len))
+            Error::refused(format!(
+                "{} bytes do not fit an SGL descriptor",
+                segment.len
+            ))
         })?;
         Ok(SglDescriptor::new(SglType::DataBlock, segment.iova, len))
     };
@@ -113,7 +116,11 @@ pub(crate) fn sgl(
                 put(at, block(segment)?.as_bytes())?;
                 at += 16;
             }
-            Ok(SglDescriptor::new(SglType::LastSegment, list.iova, at as u32))
+            Ok(SglDescriptor::new(
+                SglType::LastSegment,
+                list.iova,
+                at as u32,
+            ))
         }
     }
 }
@@ -172,10 +179,22 @@ mod tests {
     #[test]
     fn one_and_two_pages_need_no_list() {
         let list = segment(0, 0);
-        assert_eq!(walk(&[segment(0x1000, 512)], list).expect("ok").0, [0x1000, 0]);
-        assert_eq!(walk(&[segment(0x1E00, 512)], list).expect("ok").0, [0x1E00, 0]);
-        assert_eq!(walk(&[segment(0x1E00, 516)], list).expect("ok").0, [0x1E00, 0x2000]);
-        assert_eq!(walk(&[segment(0x1000, 8192)], list).expect("ok").0, [0x1000, 0x2000]);
+        assert_eq!(
+            walk(&[segment(0x1000, 512)], list).expect("ok").0,
+            [0x1000, 0]
+        );
+        assert_eq!(
+            walk(&[segment(0x1E00, 512)], list).expect("ok").0,
+            [0x1E00, 0]
+        );
+        assert_eq!(
+            walk(&[segment(0x1E00, 516)], list).expect("ok").0,
+            [0x1E00, 0x2000]
+        );
+        assert_eq!(
+            walk(&[segment(0x1000, 8192)], list).expect("ok").0,
+            [0x1000, 0x2000]
+        );
         assert_eq!(prps(&[], PAGE, list, |_, _| Ok(())).expect("ok"), [0, 0]);
     }
 
@@ -189,7 +208,10 @@ mod tests {
                 assert_eq!(prp, [0x10_0000 + offset, 0x9000_0000]);
                 let last = pages + u64::from(offset > 0);
                 let expected = (1..last).map(|i| 0x10_0000 + i * PAGE);
-                assert!(found[1..].iter().copied().eq(expected), "{pages} at {offset}");
+                assert!(
+                    found[1..].iter().copied().eq(expected),
+                    "{pages} at {offset}"
+                );
             }
         }
     }
@@ -205,7 +227,11 @@ mod tests {
     #[test]
     fn segments_meet_at_pages() {
         let list = segment(0x9000_0000, 4096);
-        let scattered = [segment(0x1800, 0x800), segment(0x8000, 0x2000), segment(0x4000, 12)];
+        let scattered = [
+            segment(0x1800, 0x800),
+            segment(0x8000, 0x2000),
+            segment(0x4000, 12),
+        ];
         let (_, found) = walk(&scattered, list).expect("fits");
         assert_eq!(found, [0x1800, 0x8000, 0x9000, 0x4000]);
         for bad in [

@@ -58,10 +58,7 @@ impl Direct {
         &mut self.driver
     }
 
-    fn guard<T>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+    fn guard<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, Error>) -> Result<T, Error> {
         if self.broken {
             let why = "an earlier command got no answer; attach again to reset the controller";
             return Err(Error::Gone(why.into()));
@@ -153,7 +150,9 @@ impl Direct {
                 .position(|entry| entry.is_some_and(|(piece, _)| piece.cid == cqe.cid));
             let done = done.and_then(|slot| Some((slot, in_flight[slot].take()?)));
             let Some((slot, (piece, sqe))) = done else {
-                return Err(Error::protocol(format!("an unexpected completion, {cqe:?}")));
+                return Err(Error::protocol(format!(
+                    "an unexpected completion, {cqe:?}"
+                )));
             };
             match succeeded(&sqe, &cqe) {
                 Ok(()) => self.receive(slot, piece, &mut data)?,

@@ -202,8 +202,8 @@ impl Driver {
         // One page each, however many queues there are (Base, 5.2.5).
         let values = self.transport.allocate(self.page)?;
         let events = self.transport.allocate(self.page)?;
-        let sqe = Sqe::new(AdminOpcode::DoorbellBufferConfig, 0)
-            .with_prp(values.iova(), events.iova());
+        let sqe =
+            Sqe::new(AdminOpcode::DoorbellBufferConfig, 0).with_prp(values.iova(), events.iova());
         let cqe = self.admin(sqe, Data::AsIs)?;
         succeeded(&sqe, &cqe)?;
         self.shadow = Some(Shadow { values, events });
@@ -565,7 +565,11 @@ mod tests {
             none,
             combination(&[0, 1, 2, 3, 4]),
         ];
-        assert_eq!(best_combination(&list), Some(3), "what follows the end does not count");
+        assert_eq!(
+            best_combination(&list),
+            Some(3),
+            "what follows the end does not count"
+        );
         assert_eq!(best_combination(&list[..2]), Some(1));
         assert_eq!(best_combination(&[none]), None);
     }
@@ -573,11 +577,26 @@ mod tests {
     #[test]
     fn options_out_of_range_are_refused_before_anything_is_touched() {
         for options in [
-            Options { admin_entries: 1, ..Options::default() },
-            Options { admin_entries: 4097, ..Options::default() },
-            Options { queue_pairs: 0, ..Options::default() },
-            Options { max_transfer: 0, ..Options::default() },
-            Options { max_transfer: 5000, ..Options::default() },
+            Options {
+                admin_entries: 1,
+                ..Options::default()
+            },
+            Options {
+                admin_entries: 4097,
+                ..Options::default()
+            },
+            Options {
+                queue_pairs: 0,
+                ..Options::default()
+            },
+            Options {
+                max_transfer: 0,
+                ..Options::default()
+            },
+            Options {
+                max_transfer: 5000,
+                ..Options::default()
+            },
         ] {
             assert!(check_options(&options).is_err(), "{options:?}");
         }

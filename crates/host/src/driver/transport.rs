@@ -87,12 +87,7 @@ impl DmaBuffer {
     ///
     /// # Errors
     /// When they are not inside of `memory`.
-    pub fn new(
-        memory: Arc<Mapping>,
-        start: u64,
-        iova: u64,
-        len: u64,
-    ) -> Result<Self, OutOfBounds> {
+    pub fn new(memory: Arc<Mapping>, start: u64, iova: u64, len: u64) -> Result<Self, OutOfBounds> {
         check(start, len, memory.len())?;
         Ok(Self {
             memory,
@@ -243,7 +238,13 @@ mod tests {
     fn a_slice_shows_the_same_bytes_at_its_own_address() {
         let buffer = buffer();
         let slice = buffer.slice(100, 8).expect("inside");
-        assert_eq!(slice.segment(), Segment { iova: 0x10_0064, len: 8 });
+        assert_eq!(
+            slice.segment(),
+            Segment {
+                iova: 0x10_0064,
+                len: 8
+            }
+        );
         slice.store(0, 7u32).expect("inside");
         assert_eq!(buffer.load::<u32>(100), Ok(7));
     }

@@ -231,7 +231,12 @@ fn map_doorbells(area: &MappableArea) -> Result<Mapping, Error> {
         .file
         .try_clone()
         .map_err(|error| Error::os("map the doorbells", error))?;
-    Ok(Mapping::file(file, offset, area.size - skip, Access::ReadWrite)?)
+    Ok(Mapping::file(
+        file,
+        offset,
+        area.size - skip,
+        Access::ReadWrite,
+    )?)
 }
 
 /// Takes memory back from the server when the last buffer in it is dropped.
