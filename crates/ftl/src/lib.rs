@@ -7,13 +7,17 @@
 //! What this crate does not do: it never reads a clock, never sleeps, and knows nothing of NVMe.
 //!
 //! Read next: [`Media`] (the contract), then [`Fixed`] (the simplest one that books dies), then
-//! [`femu`] (FEMU's drive, exactly).
+//! [`femu`] (FEMU's drive, exactly) and [`page`] (the
+//! default drive, which does what FEMU's does not).
 
+mod directory;
 pub mod femu;
 mod fixed;
 mod lines;
 mod media;
 mod null;
+pub mod page;
+mod victim;
 
 pub use fixed::{Fixed, FixedConfig};
 pub use media::{
@@ -21,3 +25,4 @@ pub use media::{
     Placement, Resource,
 };
 pub use null::Null;
+pub use victim::VictimPolicy;

@@ -1,15 +1,33 @@
 //! Lines: which are free, which could be collected, which are full.
 //!
-//! A line is one block of every LUN. The victim heap is spelled out here instead of taken from a
+//! A line is one block of every plane that stores data. The victim heap is spelled out here instead of taken from a
 //! library: which of two lines with the same number of valid pages is collected first decides up to
 //! nine of ten latencies, and that follows from the heap's exact moves.
 
 use ersatz_engine::Ns;
 use std::collections::VecDeque;
 
+/// What a line is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineState {
+    /// Erased.
+    #[default]
+    Free,
+    /// Being written.
+    Open,
+    /// Written.
+    Closed,
+    /// Being collected over some time, and out of the heap.
+    Held,
+    /// Never to be used again.
+    Retired,
+}
+
 /// One line.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Line {
+    /// What it is doing.
+    pub state: LineState,
     /// Pages that hold the newest data of their logical page: the heap's key.
     pub valid: u32,
     /// Position in the victim heap; 0 when it is not there.
@@ -81,7 +99,38 @@ impl Lines {
 
     /// Takes the line that has been free for longest.
     pub fn open(&mut self) -> Option<u32> {
-        self.free.pop_front()
+        let line = self.free.pop_front()?;
+        self.lines[line as usize].state = LineState::Open;
+        Some(line)
+    }
+
+    /// Takes the free line that was erased least, and of equals the one that has been free for
+    /// longest.
+    pub fn open_least_worn(&mut self) -> Option<u32> {
+        let erased = |line: &u32| self.get(*line).erased;
+        let (at, _) = self
+            .free
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, line)| erased(line))?;
+        let line = self.free.remove(at)?;
+        self.lines[line as usize].state = LineState::Open;
+        Some(line)
+    }
+
+    /// Takes a closed line out of the heap, to be collected over some time.
+    pub fn hold(&mut self, line: u32) {
+        self.remove(line);
+        let it = &mut self.lines[line as usize];
+        it.state = LineState::Held;
+        if it.valid == self.pages {
+            self.full -= 1;
+        }
+    }
+
+    /// A held line is never used again.
+    pub fn retire(&mut self, line: u32) {
+        self.lines[line as usize].state = LineState::Retired;
     }
 
     /// A page of an open line was written.
@@ -93,6 +142,7 @@ impl Lines {
     pub fn close(&mut self, line: u32, now: Ns) {
         let it = &mut self.lines[line as usize];
         it.closed_at = now;
+        it.state = LineState::Closed;
         if it.valid == self.pages {
             self.full += 1;
         } else {
@@ -103,7 +153,8 @@ impl Lines {
     /// A page of the line is no longer valid.
     pub fn invalidate(&mut self, line: u32) {
         let it = &mut self.lines[line as usize];
-        let (was_full, slot) = (it.valid == self.pages, it.slot);
+        let was_full = it.valid == self.pages && it.state == LineState::Closed;
+        let slot = it.slot;
         it.valid -= 1;
         if was_full {
             self.full -= 1;

@@ -19,11 +19,10 @@ mod model;
 mod properties;
 mod seam;
 mod state;
-mod victim;
 
+pub use crate::victim::VictimPolicy;
 pub use cache::Eviction;
 pub use config::{Config, ConfigError, Mapping, PageTypes, ReadCacheConfig};
 pub use model::Femu;
 pub use properties::{Mode, Properties, PropertyError, Use};
 pub use state::State;
-pub use victim::VictimPolicy;

@@ -4,9 +4,9 @@ use super::cache::ReadCache;
 use super::config::{Config, ConfigError, Geometry, Mapping};
 use super::dftl::MappingCache;
 use super::logs::{Fast, Hybrid, Reclaim};
-use super::victim::Victims;
 use crate::lines::Lines;
 use crate::media::{Counters, Extent, Fault, MediaError, Outcome};
+use crate::victim::Victims;
 use ersatz_engine::{Ns, Timeline};
 use ersatz_nand::PageTimes;
 

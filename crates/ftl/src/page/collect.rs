@@ -1,0 +1,268 @@
+//! Garbage collection, wear levelling and refresh: lines are rewritten page by page.
+
+use super::model::{At, PageFtl};
+use super::watch::{Source, Watch};
+use crate::lines::LineState;
+use crate::media::{MediaEvent, MediaHeap};
+use ersatz_engine::Ns;
+use ersatz_nand::Urgency;
+
+/// The next batch of the collection that runs.
+const STEP: MediaEvent = MediaEvent(0);
+/// Look whether the drive is idle.
+const IDLE: MediaEvent = MediaEvent(1);
+
+/// A line that is being collected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Collection {
+    line: u32,
+    /// Next page to look at.
+    next: u32,
+}
+
+/// Who pays for a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Payer {
+    /// A write waits.
+    Foreground,
+    /// Nobody waits.
+    Background,
+}
+
+impl<W: Watch> PageFtl<W> {
+    /// Opens a line for a host's frontier, and collects until enough lines are free for that. Gives
+    /// the time at which the line is open; `None`: the drive is full of valid data.
+    pub(super) fn open_for_host(&mut self, now: Ns, frontier: usize) -> Option<Ns> {
+        let mut at = now;
+        while self.lines.free_count() <= self.derived.urgent && self.start() {
+            at = self.batch(at, Payer::Foreground)?;
+        }
+        self.open(frontier).then_some(at)
+    }
+
+    /// Chooses a line to collect, unless one is being collected. `false`: there is nothing to gain,
+    /// or no room to move it to.
+    fn start(&mut self) -> bool {
+        if self.collection.is_some() {
+            return true;
+        }
+        let Some(line) = self
+            .refresh_line()
+            .or_else(|| self.cold_line())
+            .or_else(|| self.victim())
+        else {
+            return false;
+        };
+        self.lines.hold(line);
+        self.collection = Some(Collection {
+            line,
+            next: line * self.derived.line_pages,
+        });
+        true
+    }
+
+    /// Room for a whole line that is moved although it has little garbage, or none.
+    fn has_room(&self) -> bool {
+        self.lines.free_count() > self.derived.urgent
+    }
+
+    fn refresh_line(&mut self) -> Option<u32> {
+        if !self.has_room() {
+            return None;
+        }
+        while let Some(line) = self.refresh.pop_front() {
+            if self.is_closed(line) {
+                return Some(line);
+            }
+        }
+        None
+    }
+
+    /// Static wear levelling: the least worn line with data, if it has fallen behind too far.
+    fn cold_line(&mut self) -> Option<u32> {
+        let spread = self.config.wear_spread?;
+        // Every other time at most: moving a cold line frees none.
+        if !self.has_room() || std::mem::replace(&mut self.levelled, true) {
+            self.levelled = false;
+            return None;
+        }
+        let lines = (0..).zip(self.lines.all());
+        let most = self.lines.all().iter().map(|line| line.erased).max()?;
+        let (coldest, least) = lines
+            .filter(|(_, line)| line.state == LineState::Closed)
+            .map(|(number, line)| (number, line.erased))
+            .min_by_key(|(_, erased)| *erased)?;
+        self.levelled = most - least > spread;
+        self.levelled.then_some(coldest)
+    }
+
+    fn victim(&mut self) -> Option<u32> {
+        let now = self.last_request;
+        self.victims
+            .take(&mut self.lines, now, |lines, line| lines.invalid(line) > 0)
+    }
+
+    /// Moves up to a batch of pages, and erases the line after its last one. Gives the end of the
+    /// last program, or of the erases; `None` when nothing can be moved, because blocks failed and
+    /// no line is left.
+    fn batch(&mut self, now: Ns, payer: Payer) -> Option<Ns> {
+        let mut collection = self.collection?;
+        let line_end = (collection.line + 1) * self.derived.line_pages;
+        let frontier = self.gc_frontier();
+        let (mut end, mut moved) = (now, 0);
+        while moved < self.derived.batch && collection.next < line_end {
+            // One unit's worth: pages that are programmed together have been read before.
+            let mut ready = now;
+            let mut pages = 0;
+            if !self.open(frontier) {
+                return None;
+            }
+            let (first, room) = (self.frontiers[frontier].next, self.unit_room(frontier));
+            while pages < room && collection.next < line_end {
+                let old = collection.next;
+                collection.next += 1;
+                if let Some(lpn) = self.owners[old as usize].checked_sub(1) {
+                    ready = ready.max(self.relocate(now, frontier, lpn, old));
+                    pages += 1;
+                }
+            }
+            if pages > 0 {
+                end = end.max(self.program_unit(ready, first, pages));
+            }
+            moved += pages;
+            self.collection = Some(collection);
+        }
+        if collection.next == line_end {
+            end = self.erase(end, collection.line);
+            self.collection = None;
+            match payer {
+                Payer::Foreground => self.counters.gc_rounds_foreground += 1,
+                Payer::Background => self.counters.gc_rounds_background += 1,
+            }
+        }
+        Some(end)
+    }
+
+    /// Reads a valid page and gives its data a place at the frontier; the time is that of the read.
+    fn relocate(&mut self, now: Ns, frontier: usize, lpn: u32, old: u32) -> Ns {
+        let bytes = self.config.geometry.page_bytes.into();
+        let unit = old / self.derived.planes;
+        let read = self.read_unit(now, unit, bytes, Urgency::Background);
+        self.invalidate(old);
+        let new = self.take_page(frontier, now, lpn);
+        match self.at(lpn) {
+            At::Buffer(slot) => self.buffer.slot(slot).flash = Some(new),
+            _ => self.set(lpn, At::Flash(new)),
+        }
+        self.watch.programmed(new, Source::Page(old));
+        self.counters.gc_write_pages += 1;
+        read.unwrap_or_else(|error| error.at)
+    }
+
+    /// Erases a line; blocks that fail are replaced by spares, or the line is given up.
+    fn erase(&mut self, now: Ns, line: u32) -> Ns {
+        let mut end = now;
+        if self.timed {
+            for die in 0..self.derived.dies {
+                end = end.max(self.package.erase(now, die));
+            }
+        }
+        let first = line * self.derived.line_pages;
+        self.watch.erased(first..first + self.derived.line_pages);
+        self.counters.erases += u64::from(self.derived.dies * self.derived.planes);
+        self.forget_reads(line);
+        let ppm = u64::from(self.config.reliability.erase_faults_ppm);
+        let mut usable = true;
+        for plane in 0..self.spares.len() {
+            if ppm > 0 && self.random.below(1_000_000) < ppm {
+                self.counters.media_errors += 1;
+                match self.spares[plane].checked_sub(1) {
+                    Some(left) => self.spares[plane] = left,
+                    None => usable = false,
+                }
+            }
+        }
+        if usable {
+            self.lines.erase(line);
+        } else {
+            self.lines.retire(line);
+        }
+        end
+    }
+
+    fn is_idle(&self, now: Ns) -> bool {
+        let idle = self.config.gc.idle_after;
+        idle.is_some_and(|after| self.last_request + after <= now)
+            && self.lines.free_count() < self.derived.idle_until
+            && self.best_garbage() >= self.derived.line_pages / 8
+    }
+
+    /// Invalid pages of the line that has the most of them.
+    fn best_garbage(&self) -> u32 {
+        self.lines
+            .victims()
+            .first()
+            .map_or(0, |line| self.lines.invalid(*line))
+    }
+
+    fn wants_collection(&self, now: Ns) -> bool {
+        self.collection.is_some()
+            || self.lines.free_count() < self.derived.start
+            || !self.refresh.is_empty()
+            || self.is_idle(now)
+    }
+
+    /// What every request ends with: collection is set going where it is wanted.
+    pub(super) fn arrange(&mut self, now: Ns, heap: &mut MediaHeap) {
+        if !self.step_pending && self.wants_collection(now) {
+            self.step_pending = true;
+            heap.push(now, STEP);
+        }
+        if let Some(after) = self.config.gc.idle_after
+            && !self.idle_pending
+        {
+            self.idle_pending = true;
+            heap.push(now + after, IDLE);
+        }
+    }
+
+    pub(super) fn due(&mut self, now: Ns, event: MediaEvent, heap: &mut MediaHeap) {
+        self.package.forget(now);
+        self.release(now);
+        if event == IDLE {
+            self.idle_pending = false;
+            let idle_at = self
+                .config
+                .gc
+                .idle_after
+                .map(|after| self.last_request + after);
+            if let Some(idle_at) = idle_at.filter(|idle_at| *idle_at > now) {
+                self.idle_pending = true;
+                heap.push(idle_at, IDLE);
+                return;
+            }
+            if self.step_pending {
+                return;
+            }
+        } else {
+            self.step_pending = false;
+        }
+        if self.wants_collection(now)
+            && self.start()
+            && let Some(end) = self.batch(now, Payer::Background)
+            && self.wants_collection(end)
+        {
+            self.step_pending = true;
+            heap.push(end.max(now + Ns(1)), STEP);
+        }
+    }
+
+    /// Collects without taking time, while the drive is aged.
+    pub(super) fn collect_untimed(&mut self) {
+        while self.lines.free_count() < self.derived.start && self.start() {
+            if self.batch(Ns::ZERO, Payer::Background).is_none() {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! Writes: into the buffer, from there in units to a frontier.
+
+use super::model::{At, PageFtl, Part};
+use super::watch::{Source, Watch};
+use crate::lines::LineState;
+use crate::media::{Extent, Fault, MediaError, Outcome};
+use ersatz_engine::Ns;
+use ersatz_nand::Urgency;
+
+/// Where the next page of a stream goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Frontier {
+    /// Next physical page, and the end of its line; equal when no line is open.
+    pub next: u32,
+    pub end: u32,
+}
+
+impl<W: Watch> PageFtl<W> {
+    /// The frontier of garbage collection.
+    pub(super) fn gc_frontier(&self) -> usize {
+        self.frontiers.len() - 1
+    }
+
+    /// Pages until the end of the unit that the frontier is in.
+    pub(super) fn unit_room(&self, frontier: usize) -> u32 {
+        let planes = self.derived.planes;
+        planes - self.frontiers[frontier].next % planes
+    }
+
+    pub(super) fn is_open(&self, frontier: usize) -> bool {
+        let Frontier { next, end } = self.frontiers[frontier];
+        next < end
+    }
+
+    /// Opens a line for the frontier, unless one is open. `false`: no line is left for it. The
+    /// last free line is for garbage collection only.
+    pub(super) fn open(&mut self, frontier: usize) -> bool {
+        if self.is_open(frontier) {
+            return true;
+        }
+        let kept = u32::from(frontier != self.gc_frontier());
+        if self.lines.free_count() <= kept {
+            return false;
+        }
+        let Some(line) = self.lines.open_least_worn() else {
+            return false;
+        };
+        let next = line * self.derived.line_pages;
+        self.frontiers[frontier] = Frontier {
+            next,
+            end: next + self.derived.line_pages,
+        };
+        true
+    }
+
+    /// Gives the frontier's next page to `lpn`, and closes the line with its last page. The frontier
+    /// is open.
+    pub(super) fn take_page(&mut self, frontier: usize, now: Ns, lpn: u32) -> u32 {
+        let it = &mut self.frontiers[frontier];
+        let (page, closed) = (it.next, it.next + 1 == it.end);
+        it.next += 1;
+        let line = self.line_of(page);
+        self.owners[page as usize] = lpn + 1;
+        self.lines.add_valid(line);
+        if closed {
+            self.lines.close(line, now);
+        }
+        page
+    }
+
+    /// Programs `pages` pages from `first` on, all of one unit.
+    pub(super) fn program_unit(&mut self, now: Ns, first: u32, pages: u32) -> Ns {
+        if !self.timed {
+            return now;
+        }
+        let (die, row) = self.place(first / self.derived.planes);
+        let bytes = u64::from(pages) * u64::from(self.config.geometry.page_bytes);
+        self.package.program(now, die, row, bytes).end
+    }
+
+    pub(super) fn write_extent(&mut self, now: Ns, extent: Extent, stream: u16) -> Outcome {
+        if self.counters.read_only {
+            return Err(MediaError {
+                at: now,
+                fault: Fault::ReadOnly,
+            });
+        }
+        let stream = if stream < self.config.streams {
+            stream
+        } else {
+            0
+        };
+        let (mut accepted, mut programmed) = (now, now);
+        for part in self.parts(extent) {
+            let ready = self.translate(now, part.lpn, true);
+            let here = self.accept(ready, part, stream)?;
+            accepted = accepted.max(here);
+            self.counters.host_write_pages += 1;
+            programmed = programmed.max(self.destage(here, stream, false)?);
+        }
+        if self.config.buffer.pages > 0 {
+            return Ok(accepted);
+        }
+        Ok(accepted
+            .max(programmed)
+            .max(self.destage(accepted, stream, true)?))
+    }
+
+    /// Takes a part of a page into the buffer and gives the time at which it is there.
+    fn accept(&mut self, now: Ns, part: Part, stream: u16) -> Outcome {
+        let page_bytes = self.config.geometry.page_bytes;
+        let covered = self.cover.written(part.from, part.to, page_bytes);
+        let whole = part.from == 0 && part.to == page_bytes;
+        let (slot, free_at) = match self.at(part.lpn) {
+            At::Buffer(slot) if !self.buffer.slot(slot).programming => (slot, now),
+            _ => self.reserve(now, part.lpn, stream)?,
+        };
+        self.watch.accepted(slot, part.from, part.to);
+        let full = self.cover.full;
+        let it = self.buffer.slot(slot);
+        it.covered = if whole { full } else { it.covered | covered };
+        if it.covered == full
+            && let Some(old) = it.flash.take()
+        {
+            self.invalidate(old);
+        }
+        Ok(free_at + self.config.buffer.time)
+    }
+
+    /// A slot for a page that has none that could take more, and when it is free.
+    fn reserve(&mut self, now: Ns, lpn: u32, stream: u16) -> Result<(u32, Ns), MediaError> {
+        let mut at = now;
+        loop {
+            // Only now: making room may have moved the page, or finished its program.
+            let (flash, dying) = match self.at(lpn) {
+                At::Nowhere => (None, None),
+                At::Flash(page) => (Some(page), None),
+                At::Buffer(slot) => (self.buffer.slot(slot).flash, Some(slot)),
+            };
+            if let Some(slot) = self.buffer.reserve(lpn, stream, flash) {
+                if let Some(dying) = dying {
+                    self.buffer.kill(dying);
+                }
+                self.set(lpn, At::Buffer(slot));
+                self.watch.reserved(slot, lpn);
+                return Ok((slot, at));
+            }
+            match self.buffer.next_end() {
+                Some(end) => {
+                    at = at.max(end);
+                    self.release(at);
+                }
+                // All slots wait, or hold what was deallocated since.
+                None => {
+                    for stream in 0..self.config.streams {
+                        self.destage(at, stream, true)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Programs what waits in the buffer for a stream: all, or whole units while more waits than
+    /// may. Gives the end of the last program.
+    pub(super) fn destage(&mut self, now: Ns, stream: u16, all: bool) -> Outcome {
+        let capacity = self.buffer.slots.len() as u64;
+        let may_wait = capacity * u64::from(self.config.buffer.destage_above) / 100;
+        let frontier = usize::from(stream);
+        let mut end = now;
+        loop {
+            let waiting = self.buffer.waiting(stream);
+            let room = self.unit_room(frontier);
+            let enough =
+                all || waiting >= room && u64::from(self.buffer.waiting_total()) > may_wait;
+            if !enough {
+                break;
+            }
+            let mut taken = std::mem::take(&mut self.taken);
+            // Also when nothing waits: this frees the slots of pages that were deallocated.
+            let open = waiting == 0 || self.is_open(frontier);
+            let ready = if open {
+                Some(now)
+            } else {
+                self.open_for_host(now, frontier)
+            };
+            let Some(ready) = ready else {
+                self.taken = taken;
+                self.counters.read_only = true;
+                self.counters.media_errors += 1;
+                return Err(MediaError {
+                    at: now,
+                    fault: Fault::OutOfBlocks,
+                });
+            };
+            self.buffer.take(stream, room, &mut taken);
+            if !taken.is_empty() {
+                end = end.max(self.program_slots(ready, frontier, &taken));
+            }
+            let done = taken.is_empty();
+            self.taken = taken;
+            if done {
+                break;
+            }
+        }
+        Ok(end)
+    }
+
+    /// Programs slots into one unit of an open frontier; those that do not cover their page are
+    /// completed from flash first.
+    fn program_slots(&mut self, now: Ns, frontier: usize, slots: &[u32]) -> Ns {
+        let mut ready = now;
+        let planes = self.derived.planes;
+        let first = self.frontiers[frontier].next;
+        for slot in slots {
+            let it = *self.buffer.slot(*slot);
+            let Some(lpn) = it.lpn else {
+                continue;
+            };
+            if let Some(old) = it.flash {
+                let bytes = self.config.geometry.page_bytes.into();
+                // What can't be read is lost, and was counted; the rest of the page is not.
+                let read = self.read_unit(now, old / planes, bytes, Urgency::Background);
+                ready = ready.max(read.unwrap_or_else(|error| error.at));
+                self.invalidate(old);
+            }
+            let page = self.take_page(frontier, now, lpn);
+            self.watch.programmed(
+                page,
+                Source::Buffer {
+                    slot: *slot,
+                    under: it.flash,
+                },
+            );
+            self.buffer.slot(*slot).covered = self.cover.full;
+            self.buffer.slot(*slot).flash = Some(page);
+        }
+        let pages = self.frontiers[frontier].next - first;
+        let end = self.program_unit(ready, first, pages);
+        for (page, slot) in (first..).zip(slots) {
+            self.buffer.program(*slot, end, page);
+        }
+        end
+    }
+
+    /// Deallocates the pages that the extent covers wholly. The others keep all that they hold: a
+    /// page is either valid or not.
+    pub(super) fn trim_extent(&mut self, extent: Extent) {
+        let page_bytes = self.config.geometry.page_bytes;
+        for part in self
+            .parts(extent)
+            .filter(|part| part.from == 0 && part.to == page_bytes)
+        {
+            let flash = match self.at(part.lpn) {
+                At::Nowhere => continue,
+                At::Flash(page) => Some(page),
+                At::Buffer(slot) => {
+                    let flash = self.buffer.slot(slot).flash.take();
+                    self.buffer.kill(slot);
+                    flash
+                }
+            };
+            if let Some(page) = flash {
+                self.invalidate(page);
+            }
+            self.set(part.lpn, At::Nowhere);
+        }
+    }
+
+    /// Whether a line is written and not being collected.
+    pub(super) fn is_closed(&self, line: u32) -> bool {
+        self.lines.get(line).state == LineState::Closed
+    }
+}
