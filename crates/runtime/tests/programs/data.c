@@ -9,7 +9,7 @@
 static const char *const words[] = { "null", "eins", "zwei", "drei" };
 static u64 untouched;
 static u64 changes = 1000;
-static u64 *to_changes = &changes;
+u64 *to_changes = &changes;
 u64 (*not_called)(u64);
 struct {
 	u8 padding[37];
