@@ -63,7 +63,7 @@ impl<W: Watch> PageFtl<W> {
 
     /// Room for a whole line that is moved although it has little garbage, or none.
     fn has_room(&self) -> bool {
-        self.lines.free_count() > self.derived.urgent
+        self.lines.free_count() > 0
     }
 
     fn refresh_line(&mut self) -> Option<u32> {

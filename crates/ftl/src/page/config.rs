@@ -25,7 +25,7 @@ pub struct GcConfig {
     /// Which line is collected: greedy, cost-benefit or FIFO.
     pub policy: VictimPolicy,
     /// Collection begins in the background when fewer than this share of the lines are free, in
-    /// percent, …
+    /// percent (at least two lines more than `urgent_below`), …
     pub start_below: f64,
     /// … and writes wait for it when fewer than this share are free; at least one line.
     pub urgent_below: f64,
@@ -301,7 +301,7 @@ impl Config {
             lines,
             line_pages,
             logical_pages: logical as u32,
-            start: share(self.gc.start_below).max(urgent + 1),
+            start: share(self.gc.start_below).max(urgent + 2),
             urgent,
             idle_until: share(self.gc.idle_until),
             batch: if self.gc.batch == 0 {

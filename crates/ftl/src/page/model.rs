@@ -199,11 +199,18 @@ impl<W: Watch> PageFtl<W> {
 
     /// Slots whose programs are done become free, and their pages are read from flash again.
     pub(super) fn release(&mut self, now: Ns) {
-        while let Some(done) = self.buffer.release(now) {
-            if let Some((lpn, page)) = done {
-                self.set(lpn, At::Flash(page));
-            }
+        while self.release_one(now) {}
+    }
+
+    /// Frees the slot whose program is done first, if that is by `now`.
+    pub(super) fn release_one(&mut self, now: Ns) -> bool {
+        let Some(done) = self.buffer.release(now) else {
+            return false;
+        };
+        if let Some((lpn, page)) = done {
+            self.set(lpn, At::Flash(page));
         }
+        true
     }
 
     /// What every request begins with.

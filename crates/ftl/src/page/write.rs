@@ -146,9 +146,10 @@ impl<W: Watch> PageFtl<W> {
                 return Ok((slot, at));
             }
             match self.buffer.next_end() {
+                // Only this one: whoever comes next at the same time waits for the next one.
                 Some(end) => {
                     at = at.max(end);
-                    self.release(at);
+                    self.release_one(end);
                 }
                 // All slots wait, or hold what was deallocated since.
                 None => {
