@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cache::{self, Cache};
+use crate::cache::Cache;
 use crate::error::PrepareError;
 use crate::packages::{self, Fetcher, Prefix};
 use crate::progress::Progress;
@@ -24,7 +24,7 @@ impl Environment {
     /// the user's). Takes milliseconds when everything is there, and half a minute and 150 MB of
     /// downloads when nothing is. Several processes may prepare at once: one works, the others
     /// wait. One that is interrupted leaves nothing half-made, and what has been damaged since is
-    /// made again.
+    /// made again. Packages are never upgraded: remove the folder to get newer ones.
     ///
     /// # Errors
     /// On machines that are no x86-64 Debian, or without a network or space; see
@@ -37,11 +37,10 @@ impl Environment {
         }
         let cache = Cache::open(cache)?;
         let own = Qemu::of_machine();
-        let inputs = [&[initramfs::RECIPE], &initramfs::PACKAGES[..]].concat();
         let entries = Entries {
             qemu: packages::entry(&qemu::PACKAGES),
             needs_qemu: own.is_none(),
-            guest: format!("guest/{}", cache::key(&inputs)),
+            guest: format!("guest/{}", initramfs::key()),
         };
         if !entries.are_in(&cache) {
             entries.make(&cache, progress)?;

@@ -28,11 +28,9 @@ pub enum PrepareError {
     },
     /// The machine's package sources name no Debian archive.
     #[error(
-        "this machine ({distribution}) has no Debian archive among its package sources: QEMU, the \
-         guest's kernel and its tools come from Debian's packages. Run Ersatz in a Debian \
-         container or virtual machine, or add a Debian mirror to the sources (a deb822 file in \
-         {folder} with `Types: deb`, `URIs:`, `Suites: stable`, `Components: main` and \
-         `Signed-By:` Debian's archive keyring)"
+        "this machine ({distribution}) has no Debian archive among its package sources, and QEMU, \
+         the guest's kernel and its tools come from Debian's packages. On Debian, add a mirror in \
+         {folder}; on another distribution, run Ersatz in a Debian container or virtual machine"
     )]
     NotDebian {
         /// Name of the distribution, from os-release.
@@ -84,7 +82,7 @@ pub enum PrepareError {
         what: String,
     },
     /// Reading or writing a file, or starting a program, failed.
-    #[error("{}", path.display())]
+    #[error("can't use {}", path.display())]
     Io {
         /// The file or program.
         path: PathBuf,

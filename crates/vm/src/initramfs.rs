@@ -8,6 +8,7 @@ use std::process::Command;
 
 use rustix::fs::MemfdFlags;
 
+use crate::cache;
 use crate::cpio::Archive;
 use crate::error::{PrepareError, RunError};
 use crate::guest::{Guest, Task};
@@ -24,9 +25,6 @@ pub(crate) const PACKAGES: [&str; 7] = [
     "util-linux",
     "fio",
 ];
-
-/// Changes when [`build`] makes something else of the same packages.
-pub(crate) const RECIPE: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
 
 const PROGRAMS: [&str; 18] = [
     "usr/bin/fio",
@@ -70,6 +68,13 @@ const INIT: &str = include_str!("init.sh");
 
 /// Where the `ersatz` binary, its loader and its libraries are in the guest.
 const HOST_FOLDER: &str = "ersatz/host";
+
+/// A name for what [`build`] makes. The number changes when it makes something else of the same
+/// lists.
+pub(crate) fn key() -> String {
+    let links = LINKS.map(|(path, _)| path);
+    cache::key(&[&["1"], &PACKAGES[..], &PROGRAMS[..], &links[..]].concat())
+}
 
 /// Writes the part that all runs share to `target`.
 pub(crate) fn build(packages: &Prefix, target: &Path) -> Result<(), PrepareError> {
