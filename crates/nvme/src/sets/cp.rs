@@ -1,0 +1,236 @@
+//! The Computational Programs Command Set: programs that hosts load, and that work on device memory
+//! (CP).
+//!
+//! A program is loaded in chunks into a slot, activated, and executed on ranges of memory
+//! namespaces that the command names or that a memory range set was created of. Jobs take modelled
+//! time, [`CpConfig::instruction`] for each instruction, on one of the compute units.
+//!
+//! What this does not do: there are no programs of the device's own, and a running program can't
+//! be stopped before its budget is used up. What a program that fails has written stays written.
+//!
+//! Read next: `programs` (slots), `ranges` (what a program may touch), `execute` (from the command
+//! to its completion), [`schedule`] (when a job runs in modelled time), `executor` (where it runs
+//! in real time).
+
+mod execute;
+mod executor;
+mod programs;
+mod ranges;
+pub mod schedule;
+
+pub use execute::{BUDGET_USED_UP, MAX_DATA, MAX_JOBS, PROGRAM_FAULT};
+pub use executor::Executor;
+
+use crate::error::NvmeError;
+use crate::set::{CommandSet, Cx, Effect, Finished, Form, Page, Step, Token};
+use ersatz_engine::Ns;
+use ersatz_runtime::{Fuel, Runtime};
+use execute::Jobs;
+use nvme_spec::admin::Lid;
+use nvme_spec::cp::ProgramType;
+use nvme_spec::identify::IdentifyNamespaceCp;
+use nvme_spec::log::{CpLogHeader, DownloadableProgramType};
+use nvme_spec::{AdminOpcode, CpOpcode, Csi, Status};
+use programs::Programs;
+use ranges::RangeSets;
+use std::fmt;
+use std::sync::Arc;
+use zerocopy::{Immutable, IntoBytes};
+
+/// Load granularity, as a power of two: single bytes. Images are files of any length, so anything
+/// coarser would only make hosts pad them.
+const LPG: u8 = 0;
+
+/// Granularity of memory ranges, as a power of two: dwords, the granularity of memory itself.
+const MRSG: u16 = 2;
+
+const EFFECTS: [Effect; 2] = [
+    Effect {
+        opcode: CpOpcode::Flush.into_bits(),
+        changes_data: false,
+    },
+    // What it changes is the contents of memory namespaces, not of this one.
+    Effect {
+        opcode: CpOpcode::ExecuteProgram.into_bits(),
+        changes_data: false,
+    },
+];
+
+/// The price of an instruction, in picoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picoseconds(pub u64);
+
+impl Picoseconds {
+    /// What `instructions` take, rounded up to a nanosecond.
+    #[must_use]
+    pub fn cost(self, instructions: u64) -> Ns {
+        let picoseconds = u128::from(self.0) * u128::from(instructions);
+        Ns(u64::try_from(picoseconds.div_ceil(1000)).unwrap_or(u64::MAX))
+    }
+}
+
+/// What a compute namespace is like.
+#[derive(Clone)]
+pub struct CpConfig {
+    /// Compute units: programs that run at the same time in modelled time; at least 1.
+    pub units: u16,
+    /// What an instruction takes on one.
+    pub instruction: Picoseconds,
+    /// Program slots (PIND 0 to `slots` - 1).
+    pub slots: u16,
+    /// Programs that can be activated at the same time (MAXACT); 0 for no limit.
+    pub max_activated: u16,
+    /// Memory range sets that can exist (MAXMEMRS).
+    pub memory_range_sets: u16,
+    /// Ranges of a set, and of an execution (MAXMEMR).
+    pub ranges_per_set: u8,
+    /// Bytes of the largest program.
+    pub max_program: u64,
+    /// Bytes of all programs together (MAXPB, which is in MiB).
+    pub max_programs_total: u64,
+    /// Bytes that one command may transfer (MDTS); `u64::MAX` for no limit.
+    pub max_transfer: u64,
+    /// Instructions that one execution may take.
+    pub budget: Fuel,
+    /// The program types that can be loaded, and what makes programs of their images.
+    pub types: Vec<(ProgramType, Arc<dyn Runtime>)>,
+    /// NSIDs of the memory namespaces whose memory programs may work on.
+    pub reaches: Vec<u32>,
+}
+
+impl CpConfig {
+    fn runtime(&self, ptype: ProgramType) -> Option<&dyn Runtime> {
+        let (_, runtime) = self.types.iter().find(|(known, _)| *known == ptype)?;
+        Some(&**runtime)
+    }
+}
+
+impl fmt::Debug for CpConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = self
+            .types
+            .iter()
+            .map(|(ptype, _)| ptype)
+            .collect::<Vec<_>>();
+        f.debug_struct("CpConfig")
+            .field("units", &self.units)
+            .field("instruction", &self.instruction)
+            .field("slots", &self.slots)
+            .field("types", &types)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A compute namespace.
+#[derive(Debug)]
+pub struct Cp {
+    config: CpConfig,
+    programs: Programs,
+    sets: RangeSets,
+    jobs: Jobs,
+}
+
+impl Cp {
+    /// The namespace of `config`, without programs; they will run where `executor` says.
+    #[must_use]
+    pub fn new(config: CpConfig, executor: Executor) -> Self {
+        let jobs = Jobs::new(config.units, config.instruction, config.budget, executor);
+        Self {
+            config,
+            programs: Programs::default(),
+            sets: RangeSets::default(),
+            jobs,
+        }
+    }
+}
+
+impl CommandSet for Cp {
+    fn csi(&self) -> Csi {
+        Csi::Cp
+    }
+
+    fn io(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        match CpOpcode(cx.sqe.opcode) {
+            // Nothing here outlives the drive: there is nothing to make durable.
+            CpOpcode::Flush => Ok(Step::done(0)),
+            CpOpcode::ExecuteProgram => self.execute(cx),
+            _ => Err(Status::INVALID_OPCODE.into()),
+        }
+    }
+
+    fn resume(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        self.execute_arrived(cx)
+    }
+
+    fn admin(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        match AdminOpcode(cx.sqe.opcode) {
+            AdminOpcode::LoadProgram => self.programs.load(cx, &self.config, &self.jobs),
+            AdminOpcode::ProgramActivationManagement => {
+                self.programs
+                    .manage_activation(cx, &self.config, &self.jobs)
+            }
+            AdminOpcode::MemoryRangeSetManagement => self.sets.manage(cx, &self.config, &self.jobs),
+            _ => Err(Status::INVALID_OPCODE.into()),
+        }
+    }
+
+    fn effects(&self) -> &'static [Effect] {
+        &EFFECTS
+    }
+
+    fn identify(&self, form: Form, out: &mut Page) -> bool {
+        if form != Form::Specific {
+            return false;
+        }
+        let mut identity = IdentifyNamespaceCp::default();
+        identity.maxact = self.config.max_activated;
+        identity.maxmemrs = self.config.memory_range_sets;
+        identity.mrsg = MRSG;
+        identity.maxmemr = self.config.ranges_per_set;
+        identity.maxpb = self.config.max_programs_total >> 20;
+        identity.lpg = LPG;
+        out.copy_from_slice(identity.as_bytes());
+        true
+    }
+
+    fn log(&self, lid: Lid) -> Option<Vec<u8>> {
+        match lid {
+            Lid::ProgramList => Some(page(&self.programs.list(self.config.slots))),
+            Lid::DownloadableProgramTypes => {
+                let entry = |&(ptype, _): &(ProgramType, _)| {
+                    let mut entry = DownloadableProgramType::default();
+                    entry.ptype = ptype;
+                    entry
+                };
+                Some(page(
+                    &self.config.types.iter().map(entry).collect::<Vec<_>>(),
+                ))
+            }
+            Lid::MemoryRangeSets => Some(page(&self.sets.list())),
+            _ => None,
+        }
+    }
+
+    fn capacity(&self) -> u64 {
+        0
+    }
+
+    fn advance(&mut self, _now: Ns, finished: &mut Vec<Finished>) {
+        self.jobs.collect(finished);
+    }
+
+    fn abandon(&mut self, token: Token) {
+        self.jobs.abandon(token);
+    }
+}
+
+/// A log page of these entries.
+fn page<T: IntoBytes + Immutable>(entries: &[T]) -> Vec<u8> {
+    // At most 65,535 entries: there are no more slots, types or sets.
+    let mut header = CpLogHeader::default();
+    header.num = entries.len() as u32;
+    [header.as_bytes(), entries.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests;
