@@ -46,3 +46,27 @@ pub fn program(data: &[u8]) {
     assert!(outside.into_iter().all(|&byte| byte == 0x5A));
     assert_eq!((report, bytes), run());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::program;
+
+    #[test]
+    fn real_objects_and_damaged_ones_keep_the_promises() {
+        let objects: [&[u8]; 4] = [
+            include_bytes!("../tests/programs/atomics.o"),
+            include_bytes!("../tests/programs/calls.o"),
+            include_bytes!("../tests/programs/data.o"),
+            include_bytes!("../../../examples/programs/sum.o"),
+        ];
+        for object in objects {
+            program(object);
+            // Changes within the code, which comes right behind the file header.
+            for at in 64..object.len().min(512) {
+                let mut changed = object.to_vec();
+                changed[at] ^= 0x10;
+                program(&changed);
+            }
+        }
+    }
+}

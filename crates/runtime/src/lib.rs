@@ -15,7 +15,7 @@
 
 pub mod abi;
 mod ebpf;
-#[cfg(feature = "fuzzing")]
+#[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod program;
 mod window;

@@ -25,8 +25,11 @@ pub enum Fault {
         /// Number of the instruction that was not run any more.
         pc: usize,
     },
-    /// An access outside of the window, or a write to a part that is read-only.
-    #[error("instruction {pc}: access to {len} bytes at {address:#x}, outside of the job's ranges")]
+    /// An access outside of the job's ranges and the program's own memory, or a write to what may
+    /// only be read.
+    #[error(
+        "instruction {pc}: {len} bytes at {address:#x} are outside of what the program may use"
+    )]
     Access {
         /// Number of the faulting instruction.
         pc: usize,

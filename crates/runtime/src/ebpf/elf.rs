@@ -56,8 +56,19 @@ pub struct Section<'a> {
     pub bytes: &'a [u8],
     pub size: u64,
     pub align: u64,
-    /// Changes to be made to the bytes.
-    pub relocations: Vec<Relocation>,
+    /// Changes to be made to the bytes, as they are in the file: sections may share a table.
+    relocations: &'a [Rel64<LittleEndian>],
+}
+
+impl Section<'_> {
+    /// Changes to be made to the bytes, at most one for every eight of them.
+    pub fn relocations(&self) -> impl Iterator<Item = Relocation> {
+        self.relocations.iter().map(|entry| Relocation {
+            offset: entry.r_offset(LittleEndian),
+            kind: entry.r_type(LittleEndian).0,
+            symbol: entry.r_sym(LittleEndian) as usize,
+        })
+    }
 }
 
 /// A change to be made to a section.
@@ -149,7 +160,7 @@ pub fn read(image: &[u8]) -> Result<Object<'_>, ElfError> {
             bytes,
             size: header.sh_size(endian),
             align: header.sh_addralign(endian),
-            relocations: Vec::new(),
+            relocations: &[],
         });
     }
 
@@ -175,7 +186,7 @@ pub fn read(image: &[u8]) -> Result<Object<'_>, ElfError> {
         if !fits || link != symbols.section() {
             return Err(ElfError::Relocations(section.name.clone()));
         }
-        section.relocations = entries.iter().map(relocation).collect();
+        section.relocations = entries;
     }
 
     let strings = string_table(&table, symbols.string_section(), image)?;
@@ -198,14 +209,6 @@ fn check_identity(image: &[u8]) -> Result<(), ElfError> {
         return Err(ElfError::Class);
     }
     Ok(())
-}
-
-fn relocation(entry: &Rel64<LittleEndian>) -> Relocation {
-    Relocation {
-        offset: entry.r_offset(LittleEndian),
-        kind: entry.r_type(LittleEndian).0,
-        symbol: entry.r_sym(LittleEndian) as usize,
-    }
 }
 
 /// The bytes of a string table; none where a file has none.

@@ -24,6 +24,14 @@ pub struct Stack {
     pub frame: usize,
 }
 
+impl Stack {
+    /// Bytes of all frames.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.frames.saturating_mul(self.frame)
+    }
+}
+
 /// What a call keeps for its return.
 struct Frame {
     back: usize,
@@ -116,7 +124,7 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
     let mut frames: Vec<Frame> = Vec::new();
     let mut r: Registers = [0; 256];
     r[1] = layout::ARGUMENTS;
-    r[10] = layout::STACK + (stack.frames * stack.frame) as u64;
+    r[10] = layout::STACK + stack.bytes() as u64;
     let mut stretch = Stretch::new(code, module.entry, budget.0);
 
     let result = loop {

@@ -67,10 +67,10 @@ pub enum LinkError {
 pub fn link(object: &Object<'_>, entry: &str, limits: &Limits) -> Result<Linked, LinkError> {
     let mut linker = Linker::place(object, limits)?;
     for (index, section) in object.sections.iter().enumerate() {
-        for relocation in &section.relocations {
+        for relocation in section.relocations() {
             match section.kind {
-                Kind::Code => linker.relocate_code(index, section, relocation)?,
-                _ => linker.relocate_data(index, section, relocation)?,
+                Kind::Code => linker.relocate_code(index, section, &relocation)?,
+                _ => linker.relocate_data(index, section, &relocation)?,
             }
         }
     }

@@ -25,7 +25,7 @@ use interpret::Stack;
 use memory::Memory;
 use module::Module;
 
-/// How large programs may be.
+/// How large programs may be. Each run allocates the program's variables and the whole stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Instruction slots of a program, over all its functions.
@@ -86,8 +86,7 @@ impl Program for Loaded {
     fn run(&self, window: &Window, args: &Args<'_>, budget: Fuel) -> Report {
         let ranges = memory::ranges(window);
         let arguments = memory::arguments(&ranges, args);
-        let stack = self.stack.frames * self.stack.frame;
-        let mut memory = Memory::new(&self.module, &ranges, &arguments, stack);
+        let mut memory = Memory::new(&self.module, &ranges, &arguments, self.stack.bytes());
         interpret::run(&self.module, &mut memory, self.stack, budget)
     }
 
