@@ -220,14 +220,18 @@ impl Csd {
         let written = pieces.iter().map(|piece| piece.bytes(nvm.block)).sum();
         check_memory(&self.memory_namespace(to.nsid)?, to, written)?;
         let mut at = to;
-        for piece in &pieces {
-            match piece {
-                Piece::Blocks(range) => {
-                    self.copy_blocks(at, &[*range])?;
-                }
-                Piece::Zeros(bytes) => self.fill_memory(at, *bytes)?,
+        // Fragments that follow each other are copied together.
+        let both_blocks =
+            |a: &Piece, b: &Piece| matches!((a, b), (Piece::Blocks(_), Piece::Blocks(_)));
+        for run in pieces.chunk_by(both_blocks) {
+            let ranges: Vec<LbaRange> = run.iter().filter_map(Piece::blocks).collect();
+            let bytes = run.iter().map(|piece| piece.bytes(nvm.block)).sum();
+            if ranges.is_empty() {
+                self.fill_memory(at, bytes)?;
+            } else {
+                self.copy_blocks(at, &ranges)?;
             }
-            at.byte += piece.bytes(nvm.block);
+            at.byte += bytes;
         }
         Ok(FileCopy {
             bytes: map.size,

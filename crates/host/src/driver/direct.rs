@@ -65,7 +65,7 @@ impl Direct {
         }
         let result = work(self);
         if let Err(error) = &result {
-            self.broken = error.leaves_commands_behind();
+            self.broken = error.leaves_commands_behind() || self.io.in_flight() > 0;
         }
         result
     }

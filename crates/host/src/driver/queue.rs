@@ -70,6 +70,11 @@ impl QueuePair {
         let lists_at = cq_at + (u64::from(entries) * CQE).next_multiple_of(page);
         let list_len = data::list_len(layout.max_transfer, page);
         let memory = transport.allocate(lists_at + u64::from(slots) * list_len)?;
+        if !memory.iova().is_multiple_of(page) {
+            return Err(Error::Unsupported(format!(
+                "the controller has pages of {page} bytes, more than memory is aligned to"
+            )));
+        }
         let doorbell = |offset| {
             let page = transport.doorbells();
             Doorbell::new(offset, page, layout.shadow.clone())

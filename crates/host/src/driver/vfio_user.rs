@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// How much of what the server offers is used.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,9 @@ impl Default for VfioUserOptions {
 /// Calls of [`Transport::poll`] for each look at the socket: a system call in some 10 to 50 µs of
 /// spinning.
 const LOOK_EVERY: u32 = 4096;
+
+/// How long a register access may take. An emulated drive may be busy with a large copy.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where our memory starts in I/O virtual addresses. Addresses are never used twice.
 const FIRST_IOVA: u64 = 1 << 32;
@@ -84,6 +88,7 @@ impl VfioUser {
                 "the device has no BAR0 with registers of an NVMe controller".into(),
             ));
         }
+        client.set_timeout(REPLY_TIMEOUT);
         enable_bus_master(&mut client)?;
         let area = bar0
             .areas

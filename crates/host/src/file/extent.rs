@@ -37,6 +37,15 @@ pub enum Piece {
 }
 
 impl Piece {
+    /// The blocks, unless it is zeros.
+    #[must_use]
+    pub fn blocks(&self) -> Option<LbaRange> {
+        match self {
+            Self::Blocks(range) => Some(*range),
+            Self::Zeros(_) => None,
+        }
+    }
+
     /// Bytes, given those of a logical block.
     #[must_use]
     pub fn bytes(&self, block: u64) -> u64 {

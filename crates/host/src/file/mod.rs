@@ -10,7 +10,7 @@ mod extent;
 pub use extent::{Extent, Piece, Place, pieces};
 
 use crate::{Error, ioctl};
-use rustix::fs::{FileType, major, minor};
+use rustix::fs::{major, minor};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,11 +39,13 @@ impl FileMap {
     pub fn of(path: &Path) -> Result<Self, Error> {
         let name = path.display();
         let failed = |what: &str, error: io::Error| Error::os(format!("{what} {name}"), error);
-        let file = File::open(path).map_err(|error| failed("open", error))?;
-        let stat = rustix::fs::fstat(&file).map_err(|error| failed("look at", error.into()))?;
-        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+        // Before it is opened: opening a pipe would wait for a writer.
+        let metadata = fs::metadata(path).map_err(|error| failed("look at", error))?;
+        if !metadata.is_file() {
             return Err(Error::refused(format!("{name} is not a regular file")));
         }
+        let file = File::open(path).map_err(|error| failed("open", error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| failed("look at", error.into()))?;
         check_file_system(path, &file)?;
         let device = format!("{}:{}", major(stat.st_dev), minor(stat.st_dev));
         let disk = Disk::of(&Path::new("/sys/dev/block").join(device)).ok_or_else(|| {
