@@ -53,9 +53,13 @@ fn main() -> Result<()> {
         return run(commands, args.bytes, args.depth, args.write);
     }
     let mut figures = Vec::new();
-    for (bytes, depth, write) in
-        [(512, 1, false), (512, 32, false), (512, 32, true), (4096, 32, false), (4096, 32, true)]
-    {
+    for (bytes, depth, write) in [
+        (512, 1, false),
+        (512, 32, false),
+        (512, 32, true),
+        (4096, 32, false),
+        (4096, 32, true),
+    ] {
         figures.push((bytes, depth, write, per_command(bytes, depth, write)?));
     }
     if args.json {
@@ -69,7 +73,10 @@ fn main() -> Result<()> {
         println!("{}", serde_json::json!({ "figures": figures }));
         return Ok(());
     }
-    println!("{:>7} {:>6} {:>6} {:>24}", "op", "bytes", "depth", "instructions per command");
+    println!(
+        "{:>7} {:>6} {:>6} {:>24}",
+        "op", "bytes", "depth", "instructions per command"
+    );
     for (bytes, depth, write, count) in figures {
         let op = if write { "write" } else { "read" };
         println!("{op:>7} {bytes:>6} {depth:>6} {count:>24.1}");
@@ -95,14 +102,18 @@ fn callgrind(commands: u32, bytes: u32, depth: u32, write: bool) -> Result<u64> 
     if write {
         valgrind.arg("--write");
     }
-    let output = valgrind.output().context("valgrind is needed to count instructions")?;
+    let output = valgrind
+        .output()
+        .context("valgrind is needed to count instructions")?;
     let words = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         bail!("valgrind failed:\n{words}");
     }
     let line = words.lines().find(|line| line.contains("Collected :"));
     let count = line.and_then(|line| line.rsplit(' ').next());
-    count.and_then(|count| count.parse().ok()).context("valgrind printed no count")
+    count
+        .and_then(|count| count.parse().ok())
+        .context("valgrind printed no count")
 }
 
 /// A host that lives in the same process and does next to nothing itself.
@@ -116,7 +127,9 @@ struct Bench {
 impl Bench {
     fn register(&mut self, offset: u64, value: u64, bytes: usize) {
         let data = &value.to_le_bytes()[..bytes];
-        self.drive.front().write(self.now, Region::Bar0, offset, data, &mut self.host);
+        self.drive
+            .front()
+            .write(self.now, Region::Bar0, offset, data, &mut self.host);
     }
 
     fn poll(&mut self) {
@@ -138,15 +151,29 @@ impl Bench {
 
     fn start() -> Result<Self> {
         let memory = Arc::new(Mapping::anonymous("host", MEMORY)?);
-        let (host, drive) = (LocalHost::new(0, Arc::clone(&memory)), ersatz_bench::null_drive()?);
-        let mut bench = Self { drive, host, memory, now: Ns::ZERO };
+        let (host, drive) = (
+            LocalHost::new(0, Arc::clone(&memory)),
+            ersatz_bench::null_drive()?,
+        );
+        let mut bench = Self {
+            drive,
+            host,
+            memory,
+            now: Ns::ZERO,
+        };
         let aqa = Aqa::new().with_asqs_z(15).with_acqs_z(15).into_bits();
         bench.register(register::AQA, aqa.into(), 4);
         bench.register(register::ASQ, ASQ, 8);
         bench.register(register::ACQ, ACQ, 8);
         let cc = Cc::new().with_en(true).with_css(CcCss::AllSupported);
-        bench.register(register::CC, cc.with_iosqes(6).with_iocqes(4).into_bits().into(), 4);
-        let cdw10 = CreateQueueCdw10::new().with_qid(1).with_qsize_z(ENTRIES as u16 - 1);
+        bench.register(
+            register::CC,
+            cc.with_iosqes(6).with_iocqes(4).into_bits().into(),
+            4,
+        );
+        let cdw10 = CreateQueueCdw10::new()
+            .with_qid(1)
+            .with_qsize_z(ENTRIES as u16 - 1);
         let mut create = Sqe::new(AdminOpcode::CreateIoCq, 0).with_prp(CQ, 0);
         create.cdw10 = cdw10.into_bits();
         create.cdw11 = CreateCqCdw11::new().with_pc(true).into_bits();
@@ -163,14 +190,23 @@ fn run(commands: u32, bytes: u32, depth: u32, write: bool) -> Result<()> {
     let mut bench = Bench::start()?;
     let (front, blocks) = (bench.drive.front().bar0(), bytes / 512);
     let doorbells = front.shared.1;
-    let opcode = if write { NvmOpcode::Write } else { NvmOpcode::Read };
-    let mut sqe = Sqe { cdw12: blocks - 1, ..Sqe::new(opcode, 1).with_prp(DATA, 0) };
+    let opcode = if write {
+        NvmOpcode::Write
+    } else {
+        NvmOpcode::Read
+    };
+    let mut sqe = Sqe {
+        cdw12: blocks - 1,
+        ..Sqe::new(opcode, 1).with_prp(DATA, 0)
+    };
     let (mut tail, mut head, mut sent, mut done) = (0u32, 0u32, 0u32, 0u32);
     while done < commands {
         while sent < commands && sent - done < depth {
             sqe.cid = sent as u16;
             sqe.cdw10 = (sent * 7919) % 100_000;
-            bench.memory.write(SQ + u64::from(tail) * 64, sqe.as_bytes())?;
+            bench
+                .memory
+                .write(SQ + u64::from(tail) * 64, sqe.as_bytes())?;
             tail = (tail + 1) % ENTRIES;
             sent += 1;
         }
@@ -182,7 +218,10 @@ fn run(commands: u32, bytes: u32, depth: u32, write: bool) -> Result<()> {
         doorbells.store_release(12, head)?;
     }
     if bench.drive.controller.completed() < u64::from(commands) {
-        bail!("{} of {commands} commands were completed", bench.drive.controller.completed());
+        bail!(
+            "{} of {commands} commands were completed",
+            bench.drive.controller.completed()
+        );
     }
     let mut first = [0; 4];
     bench.host.read(DATA, &mut first)?;

@@ -49,12 +49,19 @@ fn main() -> Result<()> {
     }
     let folder = tempfile::tempdir()?;
     let socket = folder.path().join("drive.sock");
-    let mut child = Command::new(std::env::current_exe()?).arg("--serve").arg(&socket).spawn()?;
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("--serve")
+        .arg(&socket)
+        .spawn()?;
     let figures = measure(&socket, &mut child, Duration::from_secs_f64(args.seconds));
     child.kill()?;
     child.wait()?;
     let figures = figures?;
-    if args.json { print_json(&figures) } else { print_table(&figures) }
+    if args.json {
+        print_json(&figures)
+    } else {
+        print_table(&figures)
+    }
     Ok(())
 }
 
@@ -74,16 +81,27 @@ fn measure(socket: &Path, child: &mut Child, limit: Duration) -> Result<Vec<Figu
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let options = VfioUserOptions { map_doorbells: true, ..VfioUserOptions::default() };
+    let options = VfioUserOptions {
+        map_doorbells: true,
+        ..VfioUserOptions::default()
+    };
     let transport = VfioUser::connect_with(socket, options).context("connecting to the drive")?;
     let mut driver = Driver::attach(Arc::new(transport), Options::default())?;
-    let mut queue = driver.create_queue_pair(QueueOptions { entries: 256, ..Default::default() })?;
+    let mut queue = driver.create_queue_pair(QueueOptions {
+        entries: 256,
+        ..Default::default()
+    })?;
     let mut figures = Vec::new();
     for bytes in [512, 4096] {
         for write in [false, true] {
             for depth in [1, 32, 128] {
                 let iops = run(&driver, &mut queue, write, bytes, depth, limit)?;
-                figures.push(Figure { write, bytes, depth, iops });
+                figures.push(Figure {
+                    write,
+                    bytes,
+                    depth,
+                    iops,
+                });
             }
         }
     }
@@ -105,23 +123,34 @@ fn run(
     let slots = queue.capacity() as u64;
     let buffer = driver.allocate(slots * u64::from(bytes).max(4096))?;
     let stride = u64::from(bytes).max(4096);
-    let segments: Vec<[Segment; 1]> =
-        (0..slots).map(|i| [Segment { iova: buffer.iova() + i * stride, len: bytes.into() }]).collect();
+    let segments: Vec<[Segment; 1]> = (0..slots)
+        .map(|i| {
+            [Segment {
+                iova: buffer.iova() + i * stride,
+                len: bytes.into(),
+            }]
+        })
+        .collect();
     let (mut lba, blocks) = (0u64, bytes / BLOCK);
     // 256 MiB, so that the processor's caches don't hold all of it.
     let last = (256 << 20) / u64::from(BLOCK);
     let mut next = || -> Sqe {
         lba = (lba + 7919 * u64::from(blocks)) % (last - u64::from(blocks));
-        if write { command::write(1, lba, blocks) } else { command::read(1, lba, blocks) }
+        if write {
+            command::write(1, lba, blocks)
+        } else {
+            command::read(1, lba, blocks)
+        }
     };
     let mut free: Vec<u16> = (0..slots as u16).collect();
     let mut buffer_of = vec![0u16; slots as usize];
-    let mut submit = |queue: &mut QueuePair, free: &mut Vec<u16>, buffer_of: &mut [u16]| -> Result<()> {
-        let index = free.pop().context("more in flight than buffers")?;
-        let cid = queue.push(next(), Data::Prp(&segments[usize::from(index)]))?;
-        buffer_of[usize::from(cid)] = index;
-        Ok(())
-    };
+    let mut submit =
+        |queue: &mut QueuePair, free: &mut Vec<u16>, buffer_of: &mut [u16]| -> Result<()> {
+            let index = free.pop().context("more in flight than buffers")?;
+            let cid = queue.push(next(), Data::Prp(&segments[usize::from(index)]))?;
+            buffer_of[usize::from(cid)] = index;
+            Ok(())
+        };
     for _ in 0..depth {
         submit(queue, &mut free, &mut buffer_of)?;
     }
@@ -159,8 +188,17 @@ fn run(
 }
 
 fn print_table(figures: &[Figure]) {
-    println!("{:>7} {:>6} {:>6} {:>14} {:>13}", "op", "bytes", "depth", "IOPS", "us per turn");
-    for Figure { write, bytes, depth, iops } in figures {
+    println!(
+        "{:>7} {:>6} {:>6} {:>14} {:>13}",
+        "op", "bytes", "depth", "IOPS", "us per turn"
+    );
+    for Figure {
+        write,
+        bytes,
+        depth,
+        iops,
+    } in figures
+    {
         let op = if *write { "write" } else { "read" };
         let turn = f64::from(*depth) / iops * 1e6;
         println!("{op:>7} {bytes:>6} {depth:>6} {iops:>14.0} {turn:>13.2}");

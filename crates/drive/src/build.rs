@@ -7,8 +7,11 @@ use ersatz_drive_file::{
 use ersatz_engine::Ns;
 use ersatz_ftl::{Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
-use ersatz_nvme::sets::{Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, Slm, SlmConfig};
 use ersatz_nvme::set::CommandSet;
+use ersatz_nvme::sets::cp::Picoseconds;
+use ersatz_nvme::sets::{
+    Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, NvmConfigError, Slm, SlmConfig,
+};
 use ersatz_nvme::{
     Controller, ControllerConfig, DriveIdentity, Front, Link, LinkConfig, Namespace, Subsystem,
 };
@@ -27,6 +30,12 @@ pub enum BuildError {
     /// No memory for a memory namespace or for doorbells.
     #[error("no memory for {0}")]
     Memory(&'static str, #[source] MapError),
+    /// A namespace that can't be.
+    #[error(transparent)]
+    Namespace(#[from] NvmConfigError),
+    /// No threads for programs.
+    #[error("no threads for the programs of a compute namespace")]
+    Threads(#[source] std::io::Error),
 }
 
 /// Where programs run.
@@ -59,7 +68,10 @@ impl Drive {
     pub fn build(file: &DriveFile, execution: &Execution) -> Result<Self, BuildError> {
         let store = Arc::new(store::open(&file.store, file.nvm_bytes())?);
         let link = file.drive.link.as_ref();
-        let link = link.map(|link| LinkConfig { bandwidth: link.bandwidth, latency: link.latency });
+        let link = link.map(|link| LinkConfig {
+            bandwidth: link.bandwidth,
+            latency: link.latency,
+        });
         let identity = DriveIdentity {
             serial: file.drive.serial.clone(),
             model: file.drive.model.clone(),
@@ -86,7 +98,10 @@ impl Drive {
 
     /// The drive as its host sees it.
     pub fn front(&mut self) -> Front<'_> {
-        Front { controller: &mut self.controller, subsystem: &mut self.subsystem }
+        Front {
+            controller: &mut self.controller,
+            subsystem: &mut self.subsystem,
+        }
     }
 
     /// Does all that can be done at `now`; whether there was anything comes back.
@@ -128,7 +143,7 @@ fn namespaces(
     for namespace in &file.namespaces {
         let set: Box<dyn CommandSet> = match &namespace.kind {
             NamespaceKind::Nvm(nvm) => {
-                let set = nvm_set(file, nvm, start, store);
+                let set = nvm_set(file, nvm, start, store)?;
                 start += nvm.size;
                 Box::new(set)
             }
@@ -137,21 +152,34 @@ fn namespaces(
                 Box::new(set.map_err(|error| BuildError::Memory("a memory namespace", error))?)
             }
             NamespaceKind::Compute(compute) => {
-                Box::new(compute_set(file, compute, &memories, execution))
+                let set = compute_set(file, compute, &memories, execution);
+                Box::new(set.map_err(BuildError::Threads)?)
             }
         };
         let uuid = uuid(&file.drive.nqn, namespace.id);
-        namespaces.push(Namespace { nsid: namespace.id, uuid, set });
+        namespaces.push(Namespace {
+            nsid: namespace.id,
+            uuid,
+            set,
+        });
     }
     Ok(namespaces)
 }
 
 fn ids(file: &DriveFile, wanted: impl Fn(&NamespaceKind) -> bool) -> Vec<u32> {
-    let namespaces = file.namespaces.iter().filter(|namespace| wanted(&namespace.kind));
+    let namespaces = file
+        .namespaces
+        .iter()
+        .filter(|namespace| wanted(&namespace.kind));
     namespaces.map(|namespace| namespace.id).collect()
 }
 
-fn nvm_set(file: &DriveFile, nvm: &Nvm, start: u64, store: &Arc<Mapping>) -> NvmSet {
+fn nvm_set(
+    file: &DriveFile,
+    nvm: &Nvm,
+    start: u64,
+    store: &Arc<Mapping>,
+) -> Result<NvmSet, NvmConfigError> {
     let config = NvmConfig {
         start,
         block: nvm.block,
@@ -176,21 +204,21 @@ fn compute_set(
     compute: &Compute,
     memories: &[u32],
     execution: &Execution,
-) -> Cp {
+) -> std::io::Result<Cp> {
     let executor = match execution {
-        Execution::Inline => Executor::Inline,
+        Execution::Inline => Executor::inline(),
         Execution::Threads { wake } => {
             let threads = match usize::from(compute.threads) {
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads,
             };
-            Executor::threads(threads, Arc::clone(wake))
+            Executor::threads(threads, Arc::clone(wake))?
         }
     };
     let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
-    Cp::new(CpConfig {
+    let config = CpConfig {
         units: compute.units,
-        instruction_ps: compute.instruction_cost.0,
+        instruction: Picoseconds(compute.instruction_cost.0),
         slots: compute.slots,
         max_activated: compute.max_activated,
         memory_range_sets: compute.memory_range_sets,
@@ -199,10 +227,10 @@ fn compute_set(
         max_programs_total: compute.max_programs_total,
         max_transfer: file.drive.max_transfer,
         budget: Fuel(compute.budget),
-        executor,
         types: vec![(ProgramType::EBPF, ebpf)],
         reaches: memories.to_vec(),
-    })
+    };
+    Ok(Cp::new(config, executor))
 }
 
 /// A UUID (version 8, of our own making) that follows from the drive's name and the NSID, so that

@@ -43,7 +43,10 @@ impl Waker {
     /// When the kernel has no descriptor for it.
     pub fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { event: Arc::new(event), stop: Arc::new(AtomicBool::new(false)) })
+        Ok(Self {
+            event: Arc::new(event),
+            stop: Arc::new(AtomicBool::new(false)),
+        })
     }
 
     /// Makes the drive's thread look for work.
@@ -86,7 +89,14 @@ impl Server {
     pub fn bind(drive: Drive, path: &Path, waker: Waker) -> io::Result<Self> {
         let listener = Listener::bind(path)?;
         let (clock, doorbells) = (RealClock::new(), drive.doorbells);
-        Ok(Self { drive, listener, waker, clock, doorbells, port: None })
+        Ok(Self {
+            drive,
+            listener,
+            waker,
+            clock,
+            doorbells,
+            port: None,
+        })
     }
 
     /// Offers doorbells in another way than the drive file says.
@@ -133,7 +143,9 @@ impl Server {
     /// Handles what has come over the socket.
     fn look(&mut self, now: Ns) -> io::Result<bool> {
         let Some(port) = &mut self.port else {
-            let Some(session) = self.listener.accept()? else { return Ok(false) };
+            let Some(session) = self.listener.accept()? else {
+                return Ok(false);
+            };
             tracing::info!("a client has connected");
             self.port = Some(Port::new(session, &self.drive.front(), self.doorbells));
             return Ok(true);
@@ -172,7 +184,11 @@ impl Server {
         }
         let mut until = self.drive.next_due().map(|due| due - WAKE);
         if self.port.as_ref().is_some_and(Port::has_mapped_doorbells) {
-            let nap = if now - worked < LONG_NAP_AFTER { NAP } else { LONG_NAP };
+            let nap = if now - worked < LONG_NAP_AFTER {
+                NAP
+            } else {
+                LONG_NAP
+            };
             until = Some(until.map_or(now + nap, |until| until.min(now + nap)));
         }
         let timeout = until.map(|until| timespec(until - now));
@@ -207,11 +223,17 @@ struct Unplugged;
 
 impl Host for Unplugged {
     fn read(&mut self, iova: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
-        Err(DmaFault { iova, len: buf.len() as u64 })
+        Err(DmaFault {
+            iova,
+            len: buf.len() as u64,
+        })
     }
 
     fn write(&mut self, iova: u64, buf: &[u8]) -> Result<(), DmaFault> {
-        Err(DmaFault { iova, len: buf.len() as u64 })
+        Err(DmaFault {
+            iova,
+            len: buf.len() as u64,
+        })
     }
 
     fn raise(&mut self, _vector: u16) {}

@@ -61,14 +61,21 @@ pub(crate) fn open(store: &Store, bytes: u64) -> Result<Mapping, StoreError> {
             .map_err(|source| StoreError::Memory { bytes, source }),
         Store::File(path) => {
             let file = open_file(path, bytes)?;
-            Mapping::file(OwnedFd::from(file), 0, bytes, Access::ReadWrite)
-                .map_err(|source| StoreError::Map { path: path.clone(), source })
+            Mapping::file(OwnedFd::from(file), 0, bytes, Access::ReadWrite).map_err(|source| {
+                StoreError::Map {
+                    path: path.clone(),
+                    source,
+                }
+            })
         }
     }
 }
 
 fn open_file(path: &Path, bytes: u64) -> Result<File, StoreError> {
-    let failed = |source| StoreError::File { path: path.to_path_buf(), source };
+    let failed = |source| StoreError::File {
+        path: path.to_path_buf(),
+        source,
+    };
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -77,12 +84,17 @@ fn open_file(path: &Path, bytes: u64) -> Result<File, StoreError> {
         .open(path)
         .map_err(failed)?;
     // Two drives that write one file would destroy it.
-    file.try_lock().map_err(|_| StoreError::InUse(path.to_path_buf()))?;
+    file.try_lock()
+        .map_err(|_| StoreError::InUse(path.to_path_buf()))?;
     let found = file.metadata().map_err(failed)?.len();
     if found == 0 {
         file.set_len(bytes).map_err(failed)?;
     } else if found != bytes {
-        return Err(StoreError::Length { path: path.to_path_buf(), found, wanted: bytes });
+        return Err(StoreError::Length {
+            path: path.to_path_buf(),
+            found,
+            wanted: bytes,
+        });
     }
     Ok(file)
 }

@@ -3,10 +3,10 @@
 mod identify;
 mod log;
 
+use crate::buffer::Buffer;
 use crate::controller::Controller;
 use crate::error::NvmeError;
 use crate::features::Features;
-use crate::buffer::Buffer;
 use crate::set::Step;
 use crate::subsystem::Subsystem;
 use ersatz_engine::Ns;
@@ -71,9 +71,10 @@ impl Controller {
             | AdminOpcode::MemoryRangeSetManagement => {
                 self.on_namespace(now, number, sqe, subsystem, host, |set, cx| set.admin(cx))
             }
-            opcode => {
-                Err(NvmeError::new(Status::INVALID_OPCODE, format!("admin opcode {opcode:?}")))
-            }
+            opcode => Err(NvmeError::new(
+                Status::INVALID_OPCODE,
+                format!("admin opcode {opcode:?}"),
+            )),
         }
     }
 
@@ -108,10 +109,14 @@ impl Controller {
         let dwords = u64::from(cdw10.numdl_z()) | u64::from(cdw11.numdu_z()) << 16;
         let (len, offset) = ((dwords + 1) * 4, sqe.cdw12_13());
         if len > self.config.max_transfer {
-            return Err(NvmeError::field(format!("{len} bytes are more than MDTS allows")));
+            return Err(NvmeError::field(format!(
+                "{len} bytes are more than MDTS allows"
+            )));
         }
         if cdw14.ot() || !offset.is_multiple_of(4) {
-            return Err(NvmeError::field("log page offsets are bytes, in whole dwords"));
+            return Err(NvmeError::field(
+                "log page offsets are bytes, in whole dwords",
+            ));
         }
         let log = self.log(now, cdw10, cdw14.csi(), sqe.nsid, subsystem)?;
         if offset > log.len() as u64 {
@@ -153,8 +158,9 @@ impl Controller {
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
         Buffer::of(sqe, data.len() as u64, self.page(), host)?.read(host, &mut data)?;
         let queues = self.has_io_queues();
-        let result =
-            self.features.set(now, cdw10.fid(), cdw10.sv(), sqe.cdw11, &data, queues)?;
+        let result = self
+            .features
+            .set(now, cdw10.fid(), cdw10.sv(), sqe.cdw11, &data, queues)?;
         Ok(Step::done(result.into()))
     }
 
@@ -168,7 +174,9 @@ impl Controller {
         let cdw10 = GetFeaturesCdw10::from_bits(sqe.cdw10);
         self.check_feature_namespace(cdw10.fid(), sqe.nsid, subsystem)?;
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
-        let result = self.features.get(now, cdw10.fid(), cdw10.sel(), sqe.cdw11, &mut data)?;
+        let result = self
+            .features
+            .get(now, cdw10.fid(), cdw10.sel(), sqe.cdw11, &mut data)?;
         // Only the value itself has data; what is supported is told in the completion alone.
         if cdw10.sel() != nvme_spec::feature::Select::Supported {
             self.send(sqe, &data, host)?;

@@ -50,9 +50,17 @@ impl ControllerConfig {
 /// What is due at a time.
 enum Due {
     /// A completion.
-    Post { ticket: Ticket, result: u64, status: Status },
+    Post {
+        ticket: Ticket,
+        result: u64,
+        status: Status,
+    },
     /// Data sets out for the host; the completion follows it.
-    Cross { ticket: Ticket, result: u64, bytes: u64 },
+    Cross {
+        ticket: Ticket,
+        result: u64,
+        bytes: u64,
+    },
     /// A command goes on.
     Resume { number: u64 },
 }
@@ -251,17 +259,30 @@ impl Controller {
 
     fn happen(&mut self, due: Ns, event: Due, subsystem: &mut Subsystem, host: &mut dyn Host) {
         match event {
-            Due::Post { ticket, result, status } => self.post(due, ticket, result, status, host),
-            Due::Cross { ticket, result, bytes } => {
+            Due::Post {
+                ticket,
+                result,
+                status,
+            } => self.post(due, ticket, result, status, host),
+            Due::Cross {
+                ticket,
+                result,
+                bytes,
+            } => {
                 let at = subsystem.link.to_host(due, bytes);
-                let event = Due::Post { ticket, result, status: Status::SUCCESS };
+                let event = Due::Post {
+                    ticket,
+                    result,
+                    status: Status::SUCCESS,
+                };
                 self.schedule(due, at, event, subsystem, host);
             }
             Due::Resume { number } => {
-                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else { return };
-                let outcome = self.on_namespace(due, number, &sqe, subsystem, host, |set, cx| {
-                    set.resume(cx)
-                });
+                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else {
+                    return;
+                };
+                let outcome =
+                    self.on_namespace(due, number, &sqe, subsystem, host, |set, cx| set.resume(cx));
                 self.settle(due, ticket, &sqe, number, outcome, subsystem, host);
             }
         }
@@ -272,7 +293,9 @@ impl Controller {
         let (count, mut progress) = (self.order.len(), false);
         for i in 0..count {
             // A command of this very sweep may have deleted queues.
-            let Some(&id) = self.order.get((self.first + i) % count) else { break };
+            let Some(&id) = self.order.get((self.first + i) % count) else {
+                break;
+            };
             progress |= self.serve(id, now, subsystem, host);
         }
         self.first = (self.first + 1) % count.max(1);
@@ -283,7 +306,9 @@ impl Controller {
     fn serve(&mut self, id: u16, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
         let index = usize::from(id);
         self.refresh_tail(index, host);
-        let Some(sq) = self.sqs.get(index).and_then(Option::as_ref) else { return false };
+        let Some(sq) = self.sqs.get(index).and_then(Option::as_ref) else {
+            return false;
+        };
         if !sq.is_pending() {
             return false;
         }
@@ -293,7 +318,9 @@ impl Controller {
             return false;
         }
         let mut entries = blank();
-        let Some(Some(sq)) = self.sqs.get_mut(index) else { return false };
+        let Some(Some(sq)) = self.sqs.get_mut(index) else {
+            return false;
+        };
         let count = match sq.fetch(room.min(burst), host, &mut entries) {
             Ok(count) => count,
             Err(fault) => {
@@ -302,8 +329,10 @@ impl Controller {
             }
         };
         for sqe in &entries[..count] {
-            let Some(Some(cq)) = self.cqs.get_mut(cqid) else { break };
-            let ticket = cq.reserve(id, sqe.cid, now);
+            let Some(Some(cq)) = self.cqs.get_mut(cqid) else {
+                break;
+            };
+            let ticket = cq.reserve(id, sqe.cid);
             self.activity.enter(now);
             self.execute(now, ticket, sqe, subsystem, host);
         }
@@ -314,7 +343,9 @@ impl Controller {
     /// only when it matters: the page is written by another processor.
     fn room(&mut self, cqid: usize, wanted: usize, host: &mut dyn Host) -> usize {
         let room = |cqs: &[Option<CompletionQueue>]| {
-            cqs.get(cqid).and_then(Option::as_ref).map_or(0, |cq| cq.room() as usize)
+            cqs.get(cqid)
+                .and_then(Option::as_ref)
+                .map_or(0, |cq| cq.room() as usize)
         };
         let before = room(&self.cqs);
         if before >= wanted {
@@ -357,7 +388,9 @@ impl Controller {
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
         if self.registers.cc().css() != CcCss::AllSupported {
-            let csi = subsystem.namespace(sqe.nsid).map(|namespace| namespace.set.csi());
+            let csi = subsystem
+                .namespace(sqe.nsid)
+                .map(|namespace| namespace.set.csi());
             if csi.is_some_and(|csi| csi != Csi::Nvm) {
                 return Err(Status::INVALID_NAMESPACE_OR_FORMAT.into());
             }
@@ -377,8 +410,17 @@ impl Controller {
             &mut crate::set::Cx<'_>,
         ) -> Result<Step, NvmeError>,
     ) -> Result<Step, NvmeError> {
-        let token = Token { controller: self.config.id, number };
-        let call = Call { now, sqe, token, page: self.page, host };
+        let token = Token {
+            controller: self.config.id,
+            number,
+        };
+        let call = Call {
+            now,
+            sqe,
+            token,
+            page: self.page,
+            host,
+        };
         subsystem.with_namespace(call, act)?
     }
 
@@ -395,11 +437,23 @@ impl Controller {
         host: &mut dyn Host,
     ) {
         match outcome {
-            Ok(Step::At { at, result, to_host }) => {
+            Ok(Step::At {
+                at,
+                result,
+                to_host,
+            }) => {
                 let event = if to_host > 0 && subsystem.link.is_modelled() {
-                    Due::Cross { ticket, result, bytes: to_host }
+                    Due::Cross {
+                        ticket,
+                        result,
+                        bytes: to_host,
+                    }
                 } else {
-                    Due::Post { ticket, result, status: Status::SUCCESS }
+                    Due::Post {
+                        ticket,
+                        result,
+                        status: Status::SUCCESS,
+                    }
                 };
                 self.schedule(now, at, event, subsystem, host);
             }
@@ -412,7 +466,11 @@ impl Controller {
             }
             Err(error) => {
                 let status = self.errors.note(now, &ticket, sqe, &error);
-                let event = Due::Post { ticket, result: 0, status };
+                let event = Due::Post {
+                    ticket,
+                    result: 0,
+                    status,
+                };
                 self.schedule(now, error.at.unwrap_or(now), event, subsystem, host);
             }
         }
@@ -427,20 +485,23 @@ impl Controller {
             Ok(result) => (result, Status::SUCCESS),
             Err(error) => (0, self.errors.note(finished.at, &ticket, &sqe, &error)),
         };
-        self.heap.push(finished.at, Due::Post { ticket, result, status });
+        self.heap.push(
+            finished.at,
+            Due::Post {
+                ticket,
+                result,
+                status,
+            },
+        );
     }
 
-    fn post(
-        &mut self,
-        due: Ns,
-        ticket: Ticket,
-        result: u64,
-        status: Status,
-        host: &mut dyn Host,
-    ) {
+    fn post(&mut self, due: Ns, ticket: Ticket, result: u64, status: Status, host: &mut dyn Host) {
         self.activity.leave(due);
         self.completed += 1;
-        let sqhd = self.sqs.get(usize::from(ticket.sqid)).and_then(Option::as_ref);
+        let sqhd = self
+            .sqs
+            .get(usize::from(ticket.sqid))
+            .and_then(Option::as_ref);
         let sqhd = sqhd.map_or(0, SubmissionQueue::head);
         let Some(Some(cq)) = self.cqs.get_mut(usize::from(ticket.cqid)) else {
             // A queue with promised slots can't be deleted; only a reset takes it, and that takes
@@ -460,7 +521,9 @@ impl Controller {
     /// Raises one interrupt per queue that got entries.
     fn interrupt(&mut self, host: &mut dyn Host) {
         for id in self.dirty.drain(..) {
-            let Some(Some(cq)) = self.cqs.get_mut(usize::from(id)) else { continue };
+            let Some(Some(cq)) = self.cqs.get_mut(usize::from(id)) else {
+                continue;
+            };
             cq.interrupt = false;
             let Some(vector) = cq.vector else { continue };
             let masked = vector < 32 && self.registers.mask() >> vector & 1 != 0;
@@ -500,10 +563,13 @@ impl Controller {
         };
         if !exists {
             tracing::warn!(id, "doorbell of a queue that does not exist");
-            self.events.raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_REGISTER);
+            self.events
+                .raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_REGISTER);
             return;
         }
-        let stored = self.doorbells.store_release(u64::from(index) * 4, value & 0xFFFF);
+        let stored = self
+            .doorbells
+            .store_release(u64::from(index) * 4, value & 0xFFFF);
         debug_assert!(stored.is_ok());
     }
 
@@ -514,12 +580,16 @@ impl Controller {
     }
 
     fn refresh_tail(&mut self, index: usize, host: &mut dyn Host) {
-        let Some(Some(sq)) = self.sqs.get(index) else { return };
+        let Some(Some(sq)) = self.sqs.get(index) else {
+            return;
+        };
         let value = match sq.shadow {
             Some(shadow) => read_shadow(shadow.doorbell, host),
             None => Some(self.doorbell(sq.id, false)),
         };
-        let Some(Some(sq)) = self.sqs.get_mut(index) else { return };
+        let Some(Some(sq)) = self.sqs.get_mut(index) else {
+            return;
+        };
         let Some(value) = value else {
             return self.fatal("the shadow doorbells can't be read");
         };
@@ -532,12 +602,16 @@ impl Controller {
     }
 
     fn refresh_head(&mut self, index: usize, host: &mut dyn Host) {
-        let Some(Some(cq)) = self.cqs.get(index) else { return };
+        let Some(Some(cq)) = self.cqs.get(index) else {
+            return;
+        };
         let value = match cq.shadow {
             Some(shadow) => read_shadow(shadow.doorbell, host),
             None => Some(self.doorbell(cq.id, true)),
         };
-        let Some(Some(cq)) = self.cqs.get_mut(index) else { return };
+        let Some(Some(cq)) = self.cqs.get_mut(index) else {
+            return;
+        };
         let Some(value) = value else {
             return self.fatal("the shadow doorbells can't be read");
         };
@@ -553,7 +627,9 @@ impl Controller {
     fn bad_doorbell(&mut self, id: u16, is_cq: bool, bad: BadDoorbell, good: u32) {
         let index = u64::from(id) * 2 + u64::from(is_cq);
         if self.doorbells.store_release(index * 4, good).is_ok()
-            && self.events.raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_VALUE)
+            && self
+                .events
+                .raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_VALUE)
         {
             tracing::warn!(id, is_cq, value = bad.0, "a doorbell got an invalid value");
         }
@@ -567,7 +643,13 @@ impl Controller {
         host: &mut dyn Host,
     ) {
         while let Some((ticket, result)) = self.events.deliver(&self.features) {
-            let event = Due::Post { ticket, result: result.into(), status: Status::SUCCESS };
+            // The request waited without being work; now it is completed as any command.
+            self.activity.enter(now);
+            let event = Due::Post {
+                ticket,
+                result: result.into(),
+                status: Status::SUCCESS,
+            };
             self.schedule(now, now, event, subsystem, host);
         }
     }
@@ -593,7 +675,10 @@ impl Controller {
 /// The doorbells, in a file in which they have the same offset as in BAR0: that is what clients
 /// map.
 fn doorbell_page() -> Result<Mapping, MapError> {
-    let (offset, size) = (crate::registers::DOORBELLS, crate::registers::DOORBELLS_SIZE);
+    let (offset, size) = (
+        crate::registers::DOORBELLS,
+        crate::registers::DOORBELLS_SIZE,
+    );
     let file = Mapping::anonymous("ersatz-doorbells", offset + size)?;
     let fd = file.descriptor().map(|(fd, _)| fd.try_clone_to_owned());
     let fd = fd.and_then(Result::ok).ok_or(MapError::Size(size))?;

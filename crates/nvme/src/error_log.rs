@@ -75,7 +75,12 @@ impl ErrorLog {
             tracing::warn!(cid = ticket.cid, nsid, "admin {opcode:?} failed: {error}");
         } else {
             let sqid = ticket.sqid;
-            tracing::warn!(sqid, cid = ticket.cid, nsid, "I/O {opcode:#04x} failed: {error}");
+            tracing::warn!(
+                sqid,
+                cid = ticket.cid,
+                nsid,
+                "I/O {opcode:#04x} failed: {error}"
+            );
         }
     }
 

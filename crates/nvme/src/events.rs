@@ -2,8 +2,8 @@
 
 use crate::features::Features;
 use crate::ticket::Ticket;
-use nvme_spec::admin::{AsyncEvent, AsyncEventType};
 use nvme_spec::Lid;
+use nvme_spec::admin::{AsyncEvent, AsyncEventType};
 
 /// Requests that a host may have outstanding (AERL plus one).
 pub const MAX_REQUESTS: usize = 4;
@@ -65,18 +65,16 @@ impl Events {
         self.masked.retain(|(_, masked)| *masked != lid);
     }
 
+    /// Takes the requests that are wanted, to abort them.
+    pub fn withdraw(&mut self, wanted: impl FnMut(&mut Ticket) -> bool) -> Vec<Ticket> {
+        self.requests.extract_if(.., wanted).collect()
+    }
+
     /// Forgets requests and events; the requests' tickets are abandoned.
     pub fn reset(&mut self) {
         self.requests.drain(..).for_each(Ticket::redeem);
         self.pending.clear();
         self.masked.clear();
-    }
-
-    /// Takes the request `cid`, to abort it.
-    pub fn withdraw(&mut self, sqid: u16, cid: u16) -> Option<Ticket> {
-        let wanted = |ticket: &Ticket| ticket.sqid == sqid && ticket.cid == cid;
-        let at = self.requests.iter().position(wanted)?;
-        Some(self.requests.remove(at))
     }
 }
 

@@ -63,8 +63,20 @@ impl Features {
             .with_ncq_z(config.queues - 1)
             .into_bits();
         let values = PLAIN.iter().map(|&(fid, default, saveable)| {
-            let default = if fid == Fid::NumberOfQueues { queues } else { default };
-            (fid, Value { current: default, default, saved: None, saveable })
+            let default = if fid == Fid::NumberOfQueues {
+                queues
+            } else {
+                default
+            };
+            (
+                fid,
+                Value {
+                    current: default,
+                    default,
+                    saved: None,
+                    saveable,
+                },
+            )
         });
         Self {
             values: values.collect(),
@@ -198,7 +210,9 @@ impl Features {
             _ => {
                 let value = self.values.get(&fid).ok_or_else(|| unknown(fid))?;
                 let per_namespace = fid == Fid::ErrorRecovery;
-                Ok(all.with_saveable(value.saveable).with_namespace_specific(per_namespace))
+                Ok(all
+                    .with_saveable(value.saveable)
+                    .with_namespace_specific(per_namespace))
             }
         }
     }
@@ -251,7 +265,9 @@ impl Features {
                 return Err(NvmeError::field("there is one power state, 0"));
             }
             Fid::ErrorRecovery if ErrorRecovery::from_bits(cdw11).dulbe() => {
-                return Err(NvmeError::field("deallocated blocks read as zeroes, never an error"));
+                return Err(NvmeError::field(
+                    "deallocated blocks read as zeroes, never an error",
+                ));
             }
             Fid::IocsProfile if IocsProfile::from_bits(cdw11).iocsci() != 0 => {
                 let reason = "there is one combination of I/O command sets, 0";
@@ -279,7 +295,10 @@ impl Features {
         }
         // All queues are always there, whatever was asked for.
         let queues = self.queues - 1;
-        Ok(NumberOfQueues::new().with_nsq_z(queues).with_ncq_z(queues).into_bits())
+        Ok(NumberOfQueues::new()
+            .with_nsq_z(queues)
+            .with_ncq_z(queues)
+            .into_bits())
     }
 
     /// Temperature Threshold: which sensor and side are in CDW11, also for Get Features.
@@ -287,22 +306,31 @@ impl Features {
         let asked = TemperatureThreshold::from_bits(cdw11);
         let (sensor, side) = (asked.tmpsel(), asked.thsel());
         if sensor > 0 || side > 1 {
-            return Err(NvmeError::field("the composite temperature is the only one"));
+            return Err(NvmeError::field(
+                "the composite temperature is the only one",
+            ));
         }
         let default = if side == 0 { WARNING_TEMPERATURE } else { 0 };
-        let set = self.thresholds.get(&u32::from(side)).copied().filter(|_| is_current);
+        let set = self
+            .thresholds
+            .get(&u32::from(side))
+            .copied()
+            .filter(|_| is_current);
         Ok(asked.with_tmpth(set.unwrap_or(default)).into_bits())
     }
 
     fn set_threshold(&mut self, cdw11: u32) -> Result<(), NvmeError> {
         let value = TemperatureThreshold::from_bits(cdw11);
         self.threshold(cdw11, false)?;
-        self.thresholds.insert(u32::from(value.thsel()), value.tmpth());
+        self.thresholds
+            .insert(u32::from(value.thsel()), value.tmpth());
         Ok(())
     }
 
     fn timestamp(&self, now: Ns) -> u64 {
-        let Some((start, at)) = self.timestamp else { return now.0 / 1_000_000 };
+        let Some((start, at)) = self.timestamp else {
+            return now.0 / 1_000_000;
+        };
         /// Timestamp Origin: set by the host.
         const SET_BY_HOST: u64 = 1 << 49;
         let ms = start.wrapping_add((now - at).0 / 1_000_000) & ((1 << 48) - 1);
@@ -323,15 +351,24 @@ mod tests {
     use super::*;
 
     fn features() -> Features {
-        Features::new(ControllerConfig { id: 0, queues: 4, entries: 64, max_transfer: 1 << 20 })
+        Features::new(ControllerConfig {
+            id: 0,
+            queues: 4,
+            entries: 64,
+            max_transfer: 1 << 20,
+        })
     }
 
     #[test]
     fn a_saved_value_survives_a_reset_and_an_unsaved_one_does_not() {
         let mut features = features();
         let fid = Fid::AsyncEventConfiguration;
-        features.set(Ns(0), fid, true, 0x100, &[], false).expect("saveable");
-        features.set(Ns(0), fid, false, 0x300, &[], false).expect("changeable");
+        features
+            .set(Ns(0), fid, true, 0x100, &[], false)
+            .expect("saveable");
+        features
+            .set(Ns(0), fid, false, 0x300, &[], false)
+            .expect("changeable");
         let get = |features: &Features, select| features.get(Ns(0), fid, select, 0, &mut []);
         assert_eq!(get(&features, Select::Current), Ok(0x300));
         assert_eq!(get(&features, Select::Saved), Ok(0x100));
@@ -345,8 +382,13 @@ mod tests {
     fn number_of_queues_is_what_there_is_and_fixed_once_queues_exist() {
         let mut features = features();
         let fid = Fid::NumberOfQueues;
-        assert_eq!(features.set(Ns(0), fid, false, 0x0007_0007, &[], false), Ok(0x0003_0003));
-        let late = features.set(Ns(0), fid, false, 0, &[], true).expect_err("too late");
+        assert_eq!(
+            features.set(Ns(0), fid, false, 0x0007_0007, &[], false),
+            Ok(0x0003_0003)
+        );
+        let late = features
+            .set(Ns(0), fid, false, 0, &[], true)
+            .expect_err("too late");
         assert_eq!(late.status.code(), Status::COMMAND_SEQUENCE_ERROR);
     }
 
@@ -354,10 +396,14 @@ mod tests {
     fn the_timestamp_goes_on_from_what_the_host_set() {
         let mut features = features();
         let set = 1_000u64.to_le_bytes();
-        features.set(Ns(0), Fid::Timestamp, false, 0, &set, false).expect("changeable");
+        features
+            .set(Ns(0), Fid::Timestamp, false, 0, &set, false)
+            .expect("changeable");
         let mut data = [0; 8];
         let now = Ns::from_ms(25);
-        features.get(now, Fid::Timestamp, Select::Current, 0, &mut data).expect("there");
+        features
+            .get(now, Fid::Timestamp, Select::Current, 0, &mut data)
+            .expect("there");
         assert_eq!(u64::from_le_bytes(data), 1_025 | 1 << 49);
     }
 
@@ -369,7 +415,10 @@ mod tests {
         assert_eq!(set(Fid::PowerManagement, 1), Status::INVALID_FIELD);
         assert_eq!(set(Fid::IocsProfile, 1), Status::IOCS_COMBINATION_REJECTED);
         assert_eq!(set(Fid::HostMemoryBuffer, 1), Status::INVALID_FIELD);
-        assert_eq!(set(Fid::InterruptVectorConfiguration, 5), Status::INVALID_FIELD);
+        assert_eq!(
+            set(Fid::InterruptVectorConfiguration, 5),
+            Status::INVALID_FIELD
+        );
         let saved = features.set(Ns(0), Fid::NumberOfQueues, true, 0, &[], false);
         assert_eq!(code(saved), Status::FEATURE_NOT_SAVEABLE);
     }

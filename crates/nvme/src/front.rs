@@ -20,7 +20,11 @@ impl Function for Front<'_> {
     fn bar0(&self) -> Bar0 {
         let shared = (DOORBELLS, Arc::clone(&self.controller.doorbells));
         let registers = self.controller.registers.words().clone();
-        Bar0 { size: crate::registers::BAR0_SIZE, registers, shared }
+        Bar0 {
+            size: crate::registers::BAR0_SIZE,
+            registers,
+            shared,
+        }
     }
 
     fn config(&self) -> Words {
@@ -58,10 +62,17 @@ impl Front<'_> {
     fn write_bar0(&mut self, offset: u64, data: &[u8], host: &mut dyn Host) {
         // Registers are written by dword or qword; what else a host tries has no meaning.
         let dword = |bytes: &[u8]| {
-            bytes.iter().rev().fold(0, |value, &byte| value << 8 | u32::from(byte))
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |value, &byte| value << 8 | u32::from(byte))
         };
         if !offset.is_multiple_of(4) || !matches!(data.len(), 4 | 8) {
-            tracing::debug!(offset, len = data.len(), "write of an odd size or alignment ignored");
+            tracing::debug!(
+                offset,
+                len = data.len(),
+                "write of an odd size or alignment ignored"
+            );
             return;
         }
         for (i, bytes) in data.chunks_exact(4).enumerate() {
@@ -115,11 +126,15 @@ impl Front<'_> {
         if cc.shn() != Shn::None && old.shn() != cc.shn() {
             // Nothing is lost by a shutdown: all that was accepted is in the store.
             let csts = self.controller.registers.csts();
-            self.controller.registers.set_csts(csts.with_shst(Shst::Complete));
+            self.controller
+                .registers
+                .set_csts(csts.with_shst(Shst::Complete));
             tracing::debug!("shutdown complete");
         } else if cc.shn() == Shn::None {
             let csts = self.controller.registers.csts();
-            self.controller.registers.set_csts(csts.with_shst(Shst::Normal));
+            self.controller
+                .registers
+                .set_csts(csts.with_shst(Shst::Normal));
         }
     }
 
@@ -144,7 +159,9 @@ impl Front<'_> {
         let (asq, acq) = (registers.asq(), registers.acq());
         let sizes = (u32::from(aqa.asqs_z()) + 1, u32::from(aqa.acqs_z()) + 1);
         self.controller.start((asq, sizes.0), (acq, sizes.1));
-        self.controller.registers.set_csts(Csts::new().with_rdy(true));
+        self.controller
+            .registers
+            .set_csts(Csts::new().with_rdy(true));
         tracing::debug!(css = ?cc.css(), "the controller is enabled");
     }
 }

@@ -1,7 +1,6 @@
 //! Submission and completion queues in host memory (Base, 3.3.1 and 4.1 to 4.2).
 
 use crate::ticket::Ticket;
-use ersatz_engine::Ns;
 use ersatz_pcie::{DmaFault, Host};
 use nvme_spec::queue::StatusField;
 use nvme_spec::{Cqe, Sqe, Status};
@@ -48,7 +47,15 @@ impl SubmissionQueue {
     /// An empty queue. `size` is 2–65536.
     #[must_use]
     pub fn new(id: u16, cqid: u16, base: u64, size: u32) -> Self {
-        Self { id, cqid, base, size, head: 0, tail: 0, shadow: None }
+        Self {
+            id,
+            cqid,
+            base,
+            size,
+            head: 0,
+            tail: 0,
+            shadow: None,
+        }
     }
 
     /// Whether the host has given commands that were not fetched.
@@ -91,7 +98,11 @@ impl SubmissionQueue {
         host: &mut dyn Host,
         entries: &mut [Sqe; FETCH],
     ) -> Result<usize, DmaFault> {
-        let end = if self.tail >= self.head { self.tail } else { self.size };
+        let end = if self.tail >= self.head {
+            self.tail
+        } else {
+            self.size
+        };
         let count = ((end - self.head) as usize).min(room).min(FETCH);
         let at = self.base.wrapping_add(u64::from(self.head) * SQE_SIZE);
         host.read(at, entries[..count].as_mut_bytes())?;
@@ -146,19 +157,17 @@ impl CompletionQueue {
 
     /// Entries that were posted and that the host has not taken.
     fn posted(&self) -> u32 {
-        if self.tail >= self.head { self.tail - self.head } else { self.tail + self.size - self.head }
+        if self.tail >= self.head {
+            self.tail - self.head
+        } else {
+            self.tail + self.size - self.head
+        }
     }
 
     /// Slots that can still be promised. One slot always stays free.
     #[must_use]
     pub fn room(&self) -> u32 {
         (self.size - 1).saturating_sub(self.posted() + self.reserved)
-    }
-
-    /// Whether entries wait to be taken by the host.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
-        self.posted() > 0
     }
 
     /// Whether entries would wait if the host's head were `head`.
@@ -184,8 +193,11 @@ impl CompletionQueue {
     /// # Errors
     /// When the value is not an index of the queue, or beyond what was posted.
     pub fn set_head(&mut self, head: u32) -> Result<(), BadDoorbell> {
-        let taken =
-            if head >= self.head { head - self.head } else { head.saturating_add(self.size) - self.head };
+        let taken = if head >= self.head {
+            head - self.head
+        } else {
+            head.saturating_add(self.size) - self.head
+        };
         if head >= self.size || taken > self.posted() {
             return Err(BadDoorbell(head));
         }
@@ -195,9 +207,9 @@ impl CompletionQueue {
 
     /// Promises a slot for the command `cid` of the submission queue `sqid`. The caller has seen
     /// that there is [`room`](Self::room).
-    pub fn reserve(&mut self, sqid: u16, cid: u16, now: Ns) -> Ticket {
+    pub fn reserve(&mut self, sqid: u16, cid: u16) -> Ticket {
         self.reserved += 1;
-        Ticket::new(sqid, self.id, cid, now)
+        Ticket::new(sqid, self.id, cid)
     }
 
     /// Takes a promise back without a completion.
@@ -225,7 +237,9 @@ impl CompletionQueue {
             sqhd,
             sqid: ticket.sqid,
             cid: ticket.cid,
-            sf: StatusField::new().with_phase(self.phase).with_status(status),
+            sf: StatusField::new()
+                .with_phase(self.phase)
+                .with_status(status),
         };
         let at = self.base.wrapping_add(u64::from(self.tail) * CQE_SIZE);
         self.release(ticket);
@@ -256,16 +270,20 @@ mod tests {
     use std::sync::Arc;
 
     fn host() -> LocalHost {
-        LocalHost::new(0, Arc::new(Mapping::anonymous("host", 1 << 20).expect("map")))
+        LocalHost::new(
+            0,
+            Arc::new(Mapping::anonymous("host", 1 << 20).expect("map")),
+        )
     }
 
     #[test]
     fn a_full_completion_queue_promises_no_slot_until_the_host_takes_entries() {
         let (mut cq, mut host) = (CompletionQueue::new(1, 0x1000, 4, None), host());
-        let tickets: Vec<_> = (0..3).map(|cid| cq.reserve(1, cid, Ns(0))).collect();
+        let tickets: Vec<_> = (0..3).map(|cid| cq.reserve(1, cid)).collect();
         assert_eq!(cq.room(), 0);
         for ticket in tickets {
-            cq.post(ticket, 0, 0, Status::SUCCESS, &mut host).expect("mapped");
+            cq.post(ticket, 0, 0, Status::SUCCESS, &mut host)
+                .expect("mapped");
         }
         assert_eq!(cq.room(), 0, "posted, but not taken");
         cq.set_head(2).expect("two were taken");
@@ -276,10 +294,18 @@ mod tests {
     fn the_phase_turns_with_each_pass() {
         let (mut cq, mut host) = (CompletionQueue::new(1, 0x1000, 2, None), host());
         for (pass, phase) in [(0, true), (1, true), (2, false), (3, false), (4, true)] {
-            let ticket = cq.reserve(1, pass, Ns(0));
-            cq.post(ticket, 7, 0x1_0000_0002, Status::LBA_OUT_OF_RANGE, &mut host).expect("mapped");
+            let ticket = cq.reserve(1, pass);
+            cq.post(
+                ticket,
+                7,
+                0x1_0000_0002,
+                Status::LBA_OUT_OF_RANGE,
+                &mut host,
+            )
+            .expect("mapped");
             let mut bytes = [0; 16];
-            host.read(0x1000 + u64::from(pass % 2) * 16, &mut bytes).expect("mapped");
+            host.read(0x1000 + u64::from(pass % 2) * 16, &mut bytes)
+                .expect("mapped");
             let entry = Cqe::read_from_bytes(&bytes).expect("16 bytes");
             assert_eq!((entry.phase(), entry.cid, entry.sqhd), (phase, pass, 7));
             assert_eq!((entry.dw0, entry.dw1), (2, 1));
@@ -301,8 +327,12 @@ mod tests {
     fn a_fetch_stops_at_the_end_of_the_queue_and_goes_on_at_its_start() {
         let (mut sq, mut host, mut entries) = (SubmissionQueue::new(1, 1, 0, 4), host(), blank());
         for i in 0..4u16 {
-            let sqe = Sqe { cid: i, ..Sqe::new(0u8, 1) };
-            host.write(u64::from(i) * 64, sqe.as_bytes()).expect("mapped");
+            let sqe = Sqe {
+                cid: i,
+                ..Sqe::new(0u8, 1)
+            };
+            host.write(u64::from(i) * 64, sqe.as_bytes())
+                .expect("mapped");
         }
         sq.set_tail(3).expect("index");
         assert_eq!(sq.fetch(2, &mut host, &mut entries), Ok(2));

@@ -143,7 +143,11 @@ impl Subsystem {
             let wanted = namespaces.filter(|namespace| wanted.contains(&namespace.set.csi()));
             wanted.map(|namespace| self.group(namespace)).collect()
         };
-        let has = |csi| self.namespaces.iter().any(|namespace| namespace.set.csi() == csi);
+        let has = |csi| {
+            self.namespaces
+                .iter()
+                .any(|namespace| namespace.set.csi() == csi)
+        };
         let mut associations = Vec::new();
         for (csi, characteristics) in [
             (Csi::Nvm, ReachabilityCharacteristics::FastCopy),
@@ -152,7 +156,11 @@ impl Subsystem {
             if has(csi) && has(Csi::Slm) {
                 let id = associations.len() as u32 + 1;
                 let groups = groups([csi, Csi::Slm]);
-                associations.push(Association { id, groups, characteristics });
+                associations.push(Association {
+                    id,
+                    groups,
+                    characteristics,
+                });
             }
         }
         associations

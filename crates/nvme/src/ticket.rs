@@ -1,7 +1,5 @@
 //! The promise to complete a command exactly once.
 
-use ersatz_engine::Ns;
-
 /// One command that was taken from a submission queue, and the completion-queue slot that was
 /// reserved for it. It must be completed or abandoned; dropping it is a panic, because a host would
 /// wait for ever.
@@ -14,18 +12,11 @@ pub struct Ticket {
     pub(crate) cqid: u16,
     /// The command identifier.
     pub(crate) cid: u16,
-    /// When the command was taken.
-    pub(crate) fetched: Ns,
 }
 
 impl Ticket {
-    pub(crate) fn new(sqid: u16, cqid: u16, cid: u16, fetched: Ns) -> Self {
-        Self {
-            sqid,
-            cqid,
-            cid,
-            fetched,
-        }
+    pub(crate) fn new(sqid: u16, cqid: u16, cid: u16) -> Self {
+        Self { sqid, cqid, cid }
     }
 
     /// Ends the promise: the completion has been posted, or the queue exists no more (its host has
@@ -51,11 +42,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "command 0x0007 of SQ 1 was dropped")]
     fn a_dropped_ticket_is_a_panic() {
-        let _ = Some(Ticket::new(1, 1, 7, Ns(0)));
+        let _ = Some(Ticket::new(1, 1, 7));
     }
 
     #[test]
     fn a_redeemed_ticket_is_not() {
-        Ticket::new(1, 1, 7, Ns(0)).redeem();
+        Ticket::new(1, 1, 7).redeem();
     }
 }

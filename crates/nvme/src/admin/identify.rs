@@ -43,9 +43,7 @@ impl Controller {
                 self.list(nsid, subsystem, |namespace| namespace.set.csi() == csi)
             }
             Cns::NamespaceIdDescriptors => Ok(descriptors(self.active(nsid, subsystem)?)),
-            Cns::IocsNamespace | Cns::IocsAllocatedNamespace => {
-                self.specific(nsid, csi, subsystem)
-            }
+            Cns::IocsNamespace | Cns::IocsAllocatedNamespace => self.specific(nsid, csi, subsystem),
             Cns::IocsController => {
                 check_csi(csi, subsystem)?;
                 // Of NVM: no limits beyond MDTS. Of SLM and CP, no public source has a layout.
@@ -81,7 +79,9 @@ impl Controller {
 
     /// The active namespace `nsid`: with CC.CSS for NVM only, the others are not there.
     fn active<'a>(&self, nsid: u32, subsystem: &'a Subsystem) -> Result<&'a Namespace, NvmeError> {
-        let namespace = subsystem.namespace(nsid).filter(|namespace| self.sees(namespace));
+        let namespace = subsystem
+            .namespace(nsid)
+            .filter(|namespace| self.sees(namespace));
         namespace.ok_or_else(|| Status::INVALID_NAMESPACE_OR_FORMAT.into())
     }
 
@@ -150,12 +150,18 @@ impl Controller {
 
     fn identify_controller(&self, subsystem: &Subsystem) -> IdentifyController {
         let has = |opcode: NvmOpcode| {
-            let mut sets = subsystem.namespaces().iter().map(|namespace| &namespace.set);
+            let mut sets = subsystem
+                .namespaces()
+                .iter()
+                .map(|namespace| &namespace.set);
             sets.any(|set| {
                 set.csi() == Csi::Nvm && set.effects().iter().any(|e| e.opcode == opcode.0)
             })
         };
-        let blocks = subsystem.namespaces().iter().filter(|ns| ns.set.csi() == Csi::Nvm);
+        let blocks = subsystem
+            .namespaces()
+            .iter()
+            .filter(|ns| ns.set.csi() == Csi::Nvm);
         let capacity: u128 = blocks.map(|ns| u128::from(ns.set.capacity())).sum();
         let mut id = IdentifyController::default();
         id.vid = crate::PCI_VENDOR;
@@ -207,7 +213,10 @@ fn check_csi(csi: Csi, subsystem: &Subsystem) -> Result<(), NvmeError> {
     if IocsVector::from_bits(subsystem.combination()).contains(csi) {
         return Ok(());
     }
-    Err(NvmeError::new(Status::INVALID_IOCS, format!("command set {csi:?}")))
+    Err(NvmeError::new(
+        Status::INVALID_IOCS,
+        format!("command set {csi:?}"),
+    ))
 }
 
 /// CNS 03h: UUID, NGUID and command set of a namespace.

@@ -32,8 +32,11 @@ const PAGES: [Lid; 9] = [
 ];
 
 /// Log pages of the Computational Programs command set.
-const PROGRAM_PAGES: [Lid; 3] =
-    [Lid::ProgramList, Lid::DownloadableProgramTypes, Lid::MemoryRangeSets];
+const PROGRAM_PAGES: [Lid; 3] = [
+    Lid::ProgramList,
+    Lid::DownloadableProgramTypes,
+    Lid::MemoryRangeSets,
+];
 
 impl Controller {
     /// The whole log page that `cdw10` asks for.
@@ -49,7 +52,9 @@ impl Controller {
             Lid::SupportedLogPages => Ok(supported(subsystem).as_bytes().to_vec()),
             Lid::ErrorInformation => {
                 let mut bytes = Vec::new();
-                self.errors.entries().for_each(|entry| bytes.extend_from_slice(entry.as_bytes()));
+                self.errors
+                    .entries()
+                    .for_each(|entry| bytes.extend_from_slice(entry.as_bytes()));
                 bytes.resize(crate::error_log::ENTRIES * size_of::<ErrorInformation>(), 0);
                 Ok(bytes)
             }
@@ -125,7 +130,10 @@ fn no_page(lid: Lid) -> NvmeError {
 
 fn supported(subsystem: &Subsystem) -> SupportedLogPages {
     let mut pages = SupportedLogPages::default();
-    let programs = subsystem.namespaces().iter().any(|ns| ns.set.csi() == Csi::Cp);
+    let programs = subsystem
+        .namespaces()
+        .iter()
+        .any(|ns| ns.set.csi() == Csi::Cp);
     let more = if programs { &PROGRAM_PAGES[..] } else { &[] };
     for lid in PAGES.iter().chain(more) {
         pages.lids[usize::from(lid.0)] = LidSupported::new().with_lsupp(true);
@@ -138,10 +146,17 @@ fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
     for opcode in COMMANDS {
         log.acs[usize::from(opcode.0)] = CommandEffects::new().with_csupp(true);
     }
-    let sets = subsystem.namespaces().iter().map(|namespace| &namespace.set);
-    for effect in sets.filter(|set| set.csi() == csi).flat_map(|set| set.effects()) {
-        log.iocs[usize::from(effect.opcode)] =
-            CommandEffects::new().with_csupp(true).with_lbcc(effect.changes_data);
+    let sets = subsystem
+        .namespaces()
+        .iter()
+        .map(|namespace| &namespace.set);
+    for effect in sets
+        .filter(|set| set.csi() == csi)
+        .flat_map(|set| set.effects())
+    {
+        log.iocs[usize::from(effect.opcode)] = CommandEffects::new()
+            .with_csupp(true)
+            .with_lbcc(effect.changes_data);
     }
     log
 }
@@ -171,7 +186,11 @@ fn associations(subsystem: &Subsystem, associations_only: bool) -> Vec<u8> {
     for association in associations {
         let mut descriptor = ReachabilityAssociation::default();
         descriptor.rasid = association.id;
-        descriptor.nrid = if associations_only { 0 } else { association.groups.len() as u32 };
+        descriptor.nrid = if associations_only {
+            0
+        } else {
+            association.groups.len() as u32
+        };
         descriptor.rac = association.characteristics;
         bytes.extend_from_slice(descriptor.as_bytes());
         if !associations_only {

@@ -8,9 +8,7 @@ use crate::subsystem::Subsystem;
 use crate::ticket::Ticket;
 use ersatz_engine::Ns;
 use ersatz_pcie::Host;
-use nvme_spec::admin::{
-    CreateCqCdw11, CreateQueueCdw10, CreateSqCdw11, DeleteQueueCdw10,
-};
+use nvme_spec::admin::{CreateCqCdw11, CreateQueueCdw10, CreateSqCdw11, DeleteQueueCdw10};
 use nvme_spec::{Sqe, Status};
 
 impl Controller {
@@ -32,7 +30,10 @@ impl Controller {
             }
         }
         for (number, flight) in core::mem::take(&mut self.flights) {
-            subsystem.abandon(Token { controller: self.config.id, number });
+            subsystem.abandon(Token {
+                controller: self.config.id,
+                number,
+            });
             flight.ticket.redeem();
         }
         self.events.reset();
@@ -47,7 +48,9 @@ impl Controller {
 
     fn clear_doorbells(&self, id: u16) {
         for is_cq in [0, 1] {
-            let cleared = self.doorbells.store_release((u64::from(id) * 2 + is_cq) * 4, 0);
+            let cleared = self
+                .doorbells
+                .store_release((u64::from(id) * 2 + is_cq) * 4, 0);
             debug_assert!(cleared.is_ok());
         }
     }
@@ -55,7 +58,10 @@ impl Controller {
     /// An identifier for a new queue: not 0, not beyond what was announced, not in use.
     fn new_id(&self, qid: u16, in_use: bool) -> Result<usize, NvmeError> {
         if qid == 0 || qid > self.config.queues || in_use {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_ID, format!("queue {qid}")));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_ID,
+                format!("queue {qid}"),
+            ));
         }
         Ok(usize::from(qid))
     }
@@ -63,7 +69,10 @@ impl Controller {
     fn new_size(&self, size_z: u16) -> Result<u32, NvmeError> {
         let size = u32::from(size_z) + 1;
         if size < 2 || size > self.config.entries {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_SIZE, format!("{size} entries")));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_SIZE,
+                format!("{size} entries"),
+            ));
         }
         Ok(size)
     }
@@ -75,7 +84,10 @@ impl Controller {
         }
         let base = sqe.prp1;
         if base & (self.page - 1) != 0 || base.checked_add(bytes).is_none() {
-            return Err(NvmeError::new(Status::PRP_OFFSET_INVALID, "a queue starts on a page"));
+            return Err(NvmeError::new(
+                Status::PRP_OFFSET_INVALID,
+                "a queue starts on a page",
+            ));
         }
         Ok(base)
     }
@@ -84,11 +96,17 @@ impl Controller {
     pub(crate) fn create_cq(&mut self, sqe: &Sqe) -> Result<(), NvmeError> {
         let cdw10 = CreateQueueCdw10::from_bits(sqe.cdw10);
         let cdw11 = CreateCqCdw11::from_bits(sqe.cdw11);
-        let used = self.cqs.get(usize::from(cdw10.qid())).is_some_and(Option::is_some);
+        let used = self
+            .cqs
+            .get(usize::from(cdw10.qid()))
+            .is_some_and(Option::is_some);
         let index = self.new_id(cdw10.qid(), used)?;
         let size = self.new_size(cdw10.qsize_z())?;
         if self.registers.cc().iocqes() != CQE_SIZE.ilog2() as u8 {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_SIZE, "CC.IOCQES is not 4"));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_SIZE,
+                "CC.IOCQES is not 4",
+            ));
         }
         if cdw11.iv() >= self.config.vectors() {
             let reason = format!("vector {} of {}", cdw11.iv(), self.config.vectors());
@@ -98,7 +116,9 @@ impl Controller {
         let mut cq =
             CompletionQueue::new(cdw10.qid(), base, size, cdw11.ien().then_some(cdw11.iv()));
         cq.shadow = self.shadow_of(cdw10.qid(), true);
-        let cleared = self.doorbells.store_release(u64::from(cdw10.qid()) * 8 + 4, 0);
+        let cleared = self
+            .doorbells
+            .store_release(u64::from(cdw10.qid()) * 8 + 4, 0);
         debug_assert!(cleared.is_ok());
         self.cqs[index] = Some(cq);
         Ok(())
@@ -108,7 +128,10 @@ impl Controller {
     pub(crate) fn create_sq(&mut self, sqe: &Sqe) -> Result<(), NvmeError> {
         let cdw10 = CreateQueueCdw10::from_bits(sqe.cdw10);
         let cdw11 = CreateSqCdw11::from_bits(sqe.cdw11);
-        let used = self.sqs.get(usize::from(cdw10.qid())).is_some_and(Option::is_some);
+        let used = self
+            .sqs
+            .get(usize::from(cdw10.qid()))
+            .is_some_and(Option::is_some);
         let cqid = usize::from(cdw11.cqid());
         if cqid == 0 || self.cqs.get(cqid).is_none_or(Option::is_none) {
             let reason = format!("completion queue {cqid} does not exist");
@@ -117,7 +140,10 @@ impl Controller {
         let index = self.new_id(cdw10.qid(), used)?;
         let size = self.new_size(cdw10.qsize_z())?;
         if self.registers.cc().iosqes() != SQE_SIZE.ilog2() as u8 {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_SIZE, "CC.IOSQES is not 6"));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_SIZE,
+                "CC.IOSQES is not 6",
+            ));
         }
         let base = self.new_base(sqe, cdw11.pc(), u64::from(size) * SQE_SIZE)?;
         let mut sq = SubmissionQueue::new(cdw10.qid(), cdw11.cqid(), base, size);
@@ -143,7 +169,10 @@ impl Controller {
         let id = DeleteQueueCdw10::from_bits(sqe.cdw10).qid();
         let index = usize::from(id);
         if id == 0 || self.sqs.get(index).is_none_or(Option::is_none) {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_ID, format!("queue {id}")));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_ID,
+                format!("queue {id}"),
+            ));
         }
         for ticket in self.withdraw(subsystem, |ticket| ticket.sqid == id) {
             self.post(now, ticket, 0, Status::ABORTED_SQ_DELETION, host);
@@ -160,7 +189,10 @@ impl Controller {
     pub(crate) fn delete_cq(&mut self, sqe: &Sqe) -> Result<(), NvmeError> {
         let id = DeleteQueueCdw10::from_bits(sqe.cdw10).qid();
         let Some(Some(cq)) = self.cqs.get(usize::from(id)).filter(|_| id != 0) else {
-            return Err(NvmeError::new(Status::INVALID_QUEUE_ID, format!("queue {id}")));
+            return Err(NvmeError::new(
+                Status::INVALID_QUEUE_ID,
+                format!("queue {id}"),
+            ));
         };
         if cq.users > 0 || cq.is_reserved() {
             let reason = format!("{} submission queues use it", cq.users);
@@ -179,10 +211,18 @@ impl Controller {
         subsystem: &mut Subsystem,
         host: &mut dyn Host,
     ) -> bool {
-        let tickets =
-            self.withdraw(subsystem, |ticket| ticket.sqid == sqid && ticket.cid == cid);
+        let tickets = self.withdraw(subsystem, |ticket| ticket.sqid == sqid && ticket.cid == cid);
         let found = !tickets.is_empty();
         for ticket in tickets {
+            self.post(now, ticket, 0, Status::ABORT_REQUESTED, host);
+        }
+        let requests = self
+            .events
+            .withdraw(|ticket| ticket.sqid == sqid && ticket.cid == cid);
+        let found = found || !requests.is_empty();
+        for ticket in requests {
+            // As when it is completed by an event: it was never work.
+            self.activity.enter(now);
             self.post(now, ticket, 0, Status::ABORT_REQUESTED, host);
         }
         found
@@ -195,7 +235,10 @@ impl Controller {
         wanted: impl Fn(&Ticket) -> bool,
     ) -> Vec<Ticket> {
         let due = self.heap.extract(|due| due.ticket().is_some_and(&wanted));
-        let mut tickets: Vec<_> = due.into_iter().filter_map(|(_, due)| due.into_ticket()).collect();
+        let mut tickets: Vec<_> = due
+            .into_iter()
+            .filter_map(|(_, due)| due.into_ticket())
+            .collect();
         let numbers: Vec<u64> = self
             .flights
             .iter()
@@ -203,7 +246,10 @@ impl Controller {
             .map(|(&number, _)| number)
             .collect();
         for number in numbers {
-            subsystem.abandon(Token { controller: self.config.id, number });
+            subsystem.abandon(Token {
+                controller: self.config.id,
+                number,
+            });
             tickets.extend(self.flights.remove(&number).map(|flight| flight.ticket));
         }
         tickets
@@ -243,7 +289,10 @@ impl Controller {
     fn shadow_of(&self, id: u16, is_cq: bool) -> Option<Shadow> {
         let (doorbells, event_indexes) = self.shadow?;
         let offset = u64::from(id) * 8 + u64::from(is_cq) * 4;
-        Some(Shadow { doorbell: doorbells + offset, event_index: event_indexes + offset })
+        Some(Shadow {
+            doorbell: doorbells + offset,
+            event_index: event_indexes + offset,
+        })
     }
 
     /// Before the drive sleeps: asks for real doorbells by setting the event indexes. Whether a
@@ -257,7 +306,9 @@ impl Controller {
             let heads = self.cqs.iter().flatten().map(|cq| (cq.shadow, cq.head()));
             for (shadow, value) in tails.chain(heads) {
                 if let Some(shadow) = shadow
-                    && host.write(shadow.event_index, &value.to_le_bytes()).is_err()
+                    && host
+                        .write(shadow.event_index, &value.to_le_bytes())
+                        .is_err()
                 {
                     self.fatal("the event indexes can't be written");
                     return true;
@@ -292,4 +343,3 @@ fn hand_over(shadow: Option<Shadow>, value: u32, host: &mut dyn Host) -> Result<
     }
     Ok(host.write(shadow.event_index, &value.to_le_bytes())?)
 }
-
