@@ -31,19 +31,6 @@ macro_rules! word {
 }
 word!(u8 u16 u32 u64);
 
-/// Where the bytes of a segment are.
-#[derive(Clone, Copy, Debug)]
-enum Backing<'a> {
-    /// In device memory, from an offset on.
-    Device(&'a Mapping, u64),
-    /// In [`Memory::variables`].
-    Variables,
-    /// In [`Memory::stack`].
-    Stack,
-    /// Bytes that nobody changes.
-    Constant(&'a [u8]),
-}
-
 /// What a slot of the address space holds.
 #[derive(Clone, Copy, Debug)]
 struct Slot<'a> {
@@ -51,7 +38,24 @@ struct Slot<'a> {
     start: u64,
     /// Bytes of the segment.
     len: u64,
-    backing: Backing<'a>,
+    /// The device memory that they are in. Apart from the other cases, and first, because this is
+    /// what programs are there for: it takes no second jump by case in the interpreter's loop.
+    device: Option<&'a Mapping>,
+    /// Where in device memory they start.
+    offset: u64,
+    /// Where else they are.
+    own: Own<'a>,
+}
+
+/// Bytes that only this run sees.
+#[derive(Clone, Copy, Debug)]
+enum Own<'a> {
+    /// [`Memory::variables`].
+    Variables,
+    /// [`Memory::stack`].
+    Stack,
+    /// Bytes that nobody changes.
+    Constant(&'a [u8]),
 }
 
 /// The memory of one run.
@@ -104,36 +108,28 @@ impl<'a> Memory<'a> {
         arguments: &'a [u8],
         stack: usize,
     ) -> Self {
-        let constants = &module.constants;
-        let slot = |start: u64, len: usize, backing: Backing<'a>| Slot {
+        let own = |start: u64, len: usize, own: Own<'a>| Slot {
             start,
             len: len as u64,
-            backing,
+            device: None,
+            offset: 0,
+            own,
         };
+        let constant = |start: u64, bytes: &'a [u8]| own(start, bytes.len(), Own::Constant(bytes));
         let mut slots = vec![
-            slot(0, 0, Backing::Constant(&[])),
-            slot(
-                layout::CONSTANTS,
-                constants.len(),
-                Backing::Constant(constants),
-            ),
-            slot(
-                layout::VARIABLES,
-                module.variables.len(),
-                Backing::Variables,
-            ),
-            slot(layout::STACK, stack, Backing::Stack),
-            slot(
-                layout::ARGUMENTS,
-                arguments.len(),
-                Backing::Constant(arguments),
-            ),
+            constant(0, &[]),
+            constant(layout::CONSTANTS, &module.constants),
+            own(layout::VARIABLES, module.variables.len(), Own::Variables),
+            own(layout::STACK, stack, Own::Stack),
+            constant(layout::ARGUMENTS, arguments),
         ];
         for range in ranges {
             let slot = Slot {
                 start: range.place.address,
                 len: range.len,
-                backing: Backing::Device(range.memory, range.offset),
+                device: Some(range.memory),
+                offset: range.offset,
+                own: Own::Constant(&[]),
             };
             slots.extend((0..range.place.slots).map(|_| slot));
         }
@@ -144,24 +140,26 @@ impl<'a> Memory<'a> {
         }
     }
 
-    /// The segment that `len` bytes at `address` lie in, and their offset in it.
+    /// The slot that `len` bytes at `address` lie in, and their offset in its segment.
     #[inline(always)]
-    fn find(&self, address: u64, len: u64) -> Option<(Backing<'a>, u64)> {
+    fn find(&self, address: u64, len: u64) -> Option<(&Slot<'a>, u64)> {
         let slot = self.slots.get((address >> 32) as usize)?;
         let offset = address.wrapping_sub(slot.start);
-        (offset < slot.len && len <= slot.len - offset).then_some((slot.backing, offset))
+        (offset < slot.len && len <= slot.len - offset).then_some((slot, offset))
     }
 
     /// Reads a word, aligned or not; `None` outside of the segments.
     #[inline(always)]
     pub fn load<T: Word>(&self, address: u64) -> Option<T> {
         let len = size_of::<T>();
-        let (backing, offset) = self.find(address, len as u64)?;
-        let bytes = match backing {
-            Backing::Device(memory, start) => return memory.load(start + offset).ok(),
-            Backing::Variables => &self.variables,
-            Backing::Stack => &self.stack,
-            Backing::Constant(bytes) => bytes,
+        let (slot, offset) = self.find(address, len as u64)?;
+        if let Some(memory) = slot.device {
+            return memory.load(slot.offset + offset).ok();
+        }
+        let bytes = match slot.own {
+            Own::Variables => &self.variables,
+            Own::Stack => &self.stack,
+            Own::Constant(bytes) => bytes,
         };
         T::from_slice(bytes.get(offset as usize..)?.get(..len)?)
     }
@@ -170,20 +168,23 @@ impl<'a> Memory<'a> {
     #[inline(always)]
     pub fn store<T: Word>(&mut self, address: u64, value: T) -> Option<()> {
         let len = size_of::<T>();
-        let (backing, offset) = self.find(address, len as u64)?;
-        let bytes = match backing {
-            Backing::Device(memory, start) => return memory.store(start + offset, value).ok(),
-            Backing::Variables => &mut self.variables,
-            Backing::Stack => &mut self.stack,
-            Backing::Constant(_) => return None,
+        let (slot, offset) = self.find(address, len as u64)?;
+        if let Some(memory) = slot.device {
+            return memory.store(slot.offset + offset, value).ok();
+        }
+        let bytes = match slot.own {
+            Own::Variables => &mut self.variables,
+            Own::Stack => &mut self.stack,
+            Own::Constant(_) => return None,
         };
         value.to_slice(bytes.get_mut(offset as usize..)?.get_mut(..len)?)
     }
 
     /// Replaces an aligned 32-bit word in one step; its old value.
     pub fn update32(&mut self, address: u64, with: impl Fn(u32) -> u32) -> Option<u32> {
-        if let (Backing::Device(memory, start), offset) = self.find(address, 4)? {
-            return memory.update_u32(start + offset, with).ok();
+        let (slot, offset) = self.find(address, 4)?;
+        if let Some(memory) = slot.device {
+            return memory.update_u32(slot.offset + offset, with).ok();
         }
         let old = self.load(address)?;
         self.store(address, with(old))?;
@@ -192,8 +193,9 @@ impl<'a> Memory<'a> {
 
     /// Replaces an aligned 64-bit word in one step; its old value.
     pub fn update64(&mut self, address: u64, with: impl Fn(u64) -> u64) -> Option<u64> {
-        if let (Backing::Device(memory, start), offset) = self.find(address, 8)? {
-            return memory.update_u64(start + offset, with).ok();
+        let (slot, offset) = self.find(address, 8)?;
+        if let Some(memory) = slot.device {
+            return memory.update_u64(slot.offset + offset, with).ok();
         }
         let old = self.load(address)?;
         self.store(address, with(old))?;
