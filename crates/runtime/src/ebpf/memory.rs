@@ -1,4 +1,4 @@
-//! The memory of one run, as [`layout`](super::layout) places it.
+//! The memory of one run, as [`layout`] places it.
 
 use super::layout;
 use super::module::Module;
