@@ -182,6 +182,11 @@ impl Server {
         {
             return Ok(());
         }
+        // Memory that is reached by messages has been reached: requests that came meanwhile have
+        // left the socket and wait in the session, where no poll would notice them.
+        if self.look(now)? {
+            return Ok(());
+        }
         let mut until = self.drive.next_due().map(|due| due - WAKE);
         if self.port.as_ref().is_some_and(Port::has_mapped_doorbells) {
             let nap = if now - worked < LONG_NAP_AFTER {

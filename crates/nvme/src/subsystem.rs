@@ -23,7 +23,7 @@ pub struct DriveIdentity {
 
 /// A namespace: an NSID, and a command set that says what its commands mean.
 pub struct Namespace {
-    /// Its identifier, 1 to [`Subsystem::MAX_NSID`].
+    /// Its identifier, 1 or more.
     pub nsid: u32,
     /// Its UUID.
     pub uuid: [u8; 16],
@@ -60,9 +60,6 @@ pub struct Subsystem {
 }
 
 impl Subsystem {
-    /// The highest NSID.
-    pub const MAX_NSID: u32 = 1024;
-
     /// A subsystem of these namespaces; they are sorted by NSID.
     #[must_use]
     pub fn new(
@@ -96,6 +93,12 @@ impl Subsystem {
         self.namespaces
             .iter()
             .find(|namespace| namespace.nsid == nsid)
+    }
+
+    /// The highest NSID that names a namespace; 1 at least.
+    #[must_use]
+    pub fn max_nsid(&self) -> u32 {
+        self.namespaces.last().map_or(1, |namespace| namespace.nsid)
     }
 
     /// The I/O command sets of the namespaces, as a combination vector (CNS 1Ch).

@@ -50,7 +50,10 @@ impl Controller {
                 Ok([0; 4096])
             }
             Cns::IndependentNamespace | Cns::IndependentAllocatedNamespace => {
-                let namespace = self.active(nsid, subsystem)?;
+                let namespace = self.active_or_none(nsid, subsystem)?;
+                let Some(namespace) = namespace else {
+                    return Ok([0; 4096]);
+                };
                 let mut independent = IdentifyNamespaceIndependent::default();
                 independent.nstat = Nstat::new().with_nrdy(true);
                 independent.rgrpid = subsystem.group(namespace);
@@ -85,6 +88,19 @@ impl Controller {
         namespace.ok_or_else(|| Status::INVALID_NAMESPACE_OR_FORMAT.into())
     }
 
+    /// The active namespace `nsid`; `None` for an identifier that is valid, but names none: of that
+    /// a host reads zeros. Firmware looks at every identifier up to NN.
+    fn active_or_none<'a>(
+        &self,
+        nsid: u32,
+        subsystem: &'a Subsystem,
+    ) -> Result<Option<&'a Namespace>, NvmeError> {
+        if nsid == 0 || nsid > subsystem.max_nsid() {
+            return Err(Status::INVALID_NAMESPACE_OR_FORMAT.into());
+        }
+        Ok(self.active(nsid, subsystem).ok())
+    }
+
     fn sees(&self, namespace: &Namespace) -> bool {
         self.registers.cc().css() == CcCss::AllSupported || namespace.set.csi() == Csi::Nvm
     }
@@ -95,11 +111,13 @@ impl Controller {
             // Without namespace management there is nothing in common.
             return Ok([0; 4096]);
         }
-        let namespace = self.active(nsid, subsystem)?;
         let mut out = [0; 4096];
+        let Some(namespace) = self.active_or_none(nsid, subsystem)? else {
+            return Ok(out);
+        };
         if !namespace.set.identify(Form::Blocks, &mut out) {
-            // What the specification has for an NSID without such a structure: zeros would read as
-            // a namespace of no size, which is what stock tools cope with best.
+            // A namespace without blocks reads as one of no size: stock tools show it as that, and
+            // would take an error for a broken drive.
             return Ok(out);
         }
         if let Ok(identify) = IdentifyNamespace::mut_from_bytes(&mut out) {
@@ -110,8 +128,10 @@ impl Controller {
 
     fn specific(&self, nsid: u32, csi: Csi, subsystem: &Subsystem) -> Result<Page, NvmeError> {
         check_csi(csi, subsystem)?;
-        let namespace = self.active(nsid, subsystem)?;
         let mut out = [0; 4096];
+        let Some(namespace) = self.active_or_none(nsid, subsystem)? else {
+            return Ok(out);
+        };
         if namespace.set.csi() != csi || !namespace.set.identify(Form::Specific, &mut out) {
             let reason = format!("namespace {nsid} is not of command set {csi:?}");
             return Err(NvmeError::new(Status::INVALID_IOCS, reason));
@@ -187,8 +207,7 @@ impl Controller {
         id.tnvmcap = capacity.into();
         id.sqes = QueueEntrySize::new().with_min(6).with_max(6);
         id.cqes = QueueEntrySize::new().with_min(4).with_max(4);
-        id.nn = Subsystem::MAX_NSID;
-        id.mnan = Subsystem::MAX_NSID;
+        id.nn = subsystem.max_nsid();
         id.oncs = Oncs::new()
             .with_nvmcmps(has(NvmOpcode::Compare))
             .with_nvmdsms(has(NvmOpcode::DatasetManagement))

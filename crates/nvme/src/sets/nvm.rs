@@ -83,7 +83,7 @@ impl Nvm {
             return Err(NvmConfigError::Block(block));
         }
         let size = store.len();
-        let len = blocks.checked_mul(block.into()).unwrap_or(u64::MAX);
+        let len = blocks.saturating_mul(block.into());
         if start.checked_add(len).is_none_or(|end| end > size) {
             return Err(OutOfBounds {
                 offset: start,

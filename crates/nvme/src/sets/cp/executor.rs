@@ -4,7 +4,7 @@ use ersatz_runtime::{Args, Fuel, Program, Report, Window};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -65,7 +65,6 @@ impl Executor {
             incoming: Mutex::new(incoming),
             done,
             ready: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
             wake,
         });
         for number in 0..count.max(1) {
@@ -117,19 +116,12 @@ impl fmt::Debug for Executor {
     }
 }
 
-/// The drive's side of the threads.
+/// The drive's side of the threads. When it is gone they end: those that wait for work because its
+/// sender is gone, those that work because nobody takes their result.
 struct Pool {
     work: Sender<(u64, Work)>,
     results: Receiver<Done>,
     shared: Arc<Shared>,
-}
-
-impl Drop for Pool {
-    /// Lets the threads end: those that wait because the sender is gone, those that work after what
-    /// they do now.
-    fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::Relaxed);
-    }
 }
 
 /// The threads' side.
@@ -138,7 +130,6 @@ struct Shared {
     done: Sender<Done>,
     /// Results that were sent and not yet taken.
     ready: AtomicUsize,
-    stopped: AtomicBool,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -151,9 +142,6 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv();
             let Ok((number, work)) = work else { return };
-            if self.stopped.load(Ordering::Relaxed) {
-                return;
-            }
             let report = work.run();
             drop(work);
             if self.done.send((number, report)).is_err() {
