@@ -250,6 +250,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_where_its_file_system_says() {
+        let mut file = tempfile::tempfile().expect("file");
+        std::io::Write::write_all(&mut file, &[1; 8192]).expect("write");
+        match fiemap(&file, 0) {
+            Ok(extents) => {
+                let covered: u64 = extents.iter().map(|extent| extent.length).sum();
+                assert_eq!(extents[0].logical, 0);
+                assert!(covered >= 8192, "{extents:?}");
+                assert!(fiemap(&file, 1 << 30).expect("beyond the end").is_empty());
+            }
+            // Such as tmpfs.
+            Err(error) => {
+                let unsupported = rustix::io::Errno::OPNOTSUPP.raw_os_error();
+                assert_eq!(error.raw_os_error(), Some(unsupported));
+            }
+        }
+    }
+
+    #[test]
     fn a_file_is_no_drive() {
         let file = File::open("/dev/null").expect("open");
         assert!(nvme_id(&file).is_err());

@@ -33,12 +33,17 @@ struct Piece {
 }
 
 impl Direct {
-    /// Resets the controller, enables it, and makes a queue pair.
+    /// Resets the controller, enables it, and makes a queue pair. Doorbells that are not in memory
+    /// get shadows where the controller has them.
     ///
     /// # Errors
     /// As [`Driver::attach`] and [`Driver::create_queue_pair`].
     pub fn attach(transport: Arc<dyn Transport>, options: Options) -> Result<Self, Error> {
-        let mut driver = Driver::attach(transport, options)?;
+        let shadow = options.shadow_doorbells;
+        let mut driver = Driver::attach(Arc::clone(&transport), options)?;
+        if !shadow && transport.doorbells().is_none() && driver.identify().oacs.dbcs() {
+            driver.use_shadow_doorbells()?;
+        }
         let entries = (IN_FLIGHT as u32 + 1).clamp(2, driver.max_entries());
         let io = driver.create_queue_pair(QueueOptions {
             entries,

@@ -49,7 +49,8 @@ pub struct Options {
     /// The most bytes of one command's data, if the controller allows as much: what room for PRP
     /// lists is kept for, in each slot of each queue. A multiple of 4096.
     pub max_transfer: u64,
-    /// Ring I/O doorbells through shadow doorbells, which the controller must support then.
+    /// Ring I/O doorbells through shadow doorbells from the start, which the controller must have
+    /// then: see [`Driver::use_shadow_doorbells`].
     pub shadow_doorbells: bool,
     /// How long an Admin command may take.
     pub admin_timeout: Duration,
@@ -165,7 +166,7 @@ impl Driver {
         let pairs = pairs.min(self.options.queue_pairs.into());
         self.queues = vec![false; pairs as usize];
         if self.options.shadow_doorbells {
-            self.configure_doorbell_buffer()?;
+            self.use_shadow_doorbells()?;
         }
         Ok(())
     }
@@ -189,22 +190,6 @@ impl Driver {
             self.admin_data(sqe, Transfer::None)
                 .doing(|| format!("choose combination {best} of command sets"))?;
         }
-        Ok(())
-    }
-
-    fn configure_doorbell_buffer(&mut self) -> Result<(), Error> {
-        if !self.identify.oacs.dbcs() {
-            let why = "the controller has no shadow doorbells (Doorbell Buffer Config)";
-            return Err(Error::Unsupported(why.into()));
-        }
-        // One page each, however many queues there are (Base, 5.2.5).
-        let values = self.transport.allocate(self.page)?;
-        let events = self.transport.allocate(self.page)?;
-        let sqe =
-            Sqe::new(AdminOpcode::DoorbellBufferConfig, 0).with_prp(values.iova(), events.iova());
-        let cqe = self.admin(sqe, Data::AsIs)?;
-        succeeded(&sqe, &cqe)?;
-        self.shadow = Some(Shadow { values, events });
         Ok(())
     }
 
@@ -320,6 +305,28 @@ impl Driver {
         let sqe = command::identify(cns, nsid, csi);
         self.admin_data(sqe, Transfer::Read(buf))
             .doing(|| format!("Identify {cns:?}, namespace {nsid}"))?;
+        Ok(())
+    }
+
+    /// Rings the doorbells of queue pairs that are created from now on through shadow doorbells:
+    /// a controller that is at work sees them without being told. Where doorbells are messages
+    /// ([`Transport::doorbells`] has none) this is many times faster.
+    ///
+    /// # Errors
+    /// When the controller has no shadow doorbells.
+    pub fn use_shadow_doorbells(&mut self) -> Result<(), Error> {
+        if !self.identify.oacs.dbcs() {
+            let why = "the controller has no shadow doorbells (Doorbell Buffer Config)";
+            return Err(Error::Unsupported(why.into()));
+        }
+        // One page each, however many queues there are (Base, 5.2.5).
+        let values = self.transport.allocate(self.page)?;
+        let events = self.transport.allocate(self.page)?;
+        let sqe =
+            Sqe::new(AdminOpcode::DoorbellBufferConfig, 0).with_prp(values.iova(), events.iova());
+        let cqe = self.admin(sqe, Data::AsIs)?;
+        succeeded(&sqe, &cqe)?;
+        self.shadow = Some(Shadow { values, events });
         Ok(())
     }
 
