@@ -88,7 +88,17 @@ fn page(blocks: u32, pages: u32) -> Box<dyn Media> {
     config.over_provisioning = 25.0;
     let (read, program) = (Ns::from_us(40), Ns::from_us(200));
     config.timing.pages = PageTimes::flat(pages, read, program, Ns::from_ms(2));
-    Box::new(PageFtl::new(config).expect("a geometry that works"))
+    let mut drive = PageFtl::new(config).expect("a geometry that works");
+    let pattern = page::Pattern::Random;
+    drive
+        .precondition(page::Precondition {
+            fill: 1.0,
+            overwrite: 2.0,
+            pattern,
+            seed: 1,
+        })
+        .expect("room");
+    Box::new(drive)
 }
 
 fn main() {
@@ -115,15 +125,15 @@ fn main() {
     let mut heap = MediaHeap::new();
     let mut rng = Rng::new(1);
     let pages = media.capacity() / PAGE * filled / 10;
-    let mut now = Ns(1);
-    let order = (0..3 * pages).map(|at| if at < pages { at } else { rng.below(pages) });
-    for page in order.collect::<Vec<_>>() {
-        now += Ns(100);
-        let at = Extent {
-            start: page * PAGE,
-            len: PAGE,
-        };
-        let _ = media.write(now, at, Placement::default(), &mut heap);
+    if model != "page" {
+        let order = (0..3 * pages).map(|at| if at < pages { at } else { rng.below(pages) });
+        for page in order.collect::<Vec<_>>() {
+            let at = Extent {
+                start: page * PAGE,
+                len: PAGE,
+            };
+            let _ = media.write(Ns(1), at, Placement::default(), &mut heap);
+        }
     }
     let requests = random(&mut rng, pages, reads, count, gap);
     let before = media.counters();

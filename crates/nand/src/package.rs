@@ -17,11 +17,13 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Time of `bytes` on the bus.
+    /// Time of `bytes` on the bus; exact up to 18 GB.
     #[must_use]
     pub fn transfer(&self, bytes: u64) -> Ns {
-        let ns = (u128::from(bytes) * 1_000_000_000).checked_div(self.bandwidth.into());
-        Ns(ns.map_or(0, |ns| u64::try_from(ns).unwrap_or(u64::MAX)))
+        let ns = bytes
+            .saturating_mul(1_000_000_000)
+            .checked_div(self.bandwidth);
+        Ns(ns.unwrap_or(0))
     }
 }
 
@@ -91,9 +93,10 @@ impl Package {
         self.now = now;
     }
 
+    #[inline]
     fn channel(&mut self, die: u32) -> &mut Calendar {
-        let channels = self.channels.len();
-        &mut self.channels[die as usize % channels]
+        let channels = self.channels.len() as u32;
+        &mut self.channels[(die % channels) as usize]
     }
 
     fn prune(&mut self, die: u32) {
@@ -124,16 +127,13 @@ impl Package {
             Urgency::Host => self.timing.read_priority,
             Urgency::Background => ReadPriority::None,
         };
-        let begin = self.dies[die as usize].read_begin(issued, priority);
-        let sensed = begin + self.timing.pages.read(page) + extra;
+        let sense = self.timing.pages.read(page) + extra;
+        let begin = self.dies[die as usize].read_begin(issued, sense, priority);
+        let sensed = begin + sense;
         let transfer = self.timing.bus.transfer(bytes);
         let end = self.channel(die).book(sensed, transfer).end;
         let until = if self.timing.cache_read { sensed } else { end };
-        let die = &mut self.dies[die as usize];
-        match urgency {
-            Urgency::Host => die.book_read(begin, until, priority),
-            Urgency::Background => die.book(begin, until, 0),
-        }
+        self.dies[die as usize].book_read(begin, until, priority);
         Operation {
             transferred: end,
             end,
@@ -145,21 +145,23 @@ impl Package {
         self.prune(die);
         let bus = self.timing.bus;
         let at = die as usize;
-        let ready = if self.timing.cache_program {
-            self.dies[at].last_begin()
-        } else {
-            self.dies[at].free_at()
-        };
         let phase = bus.command + bus.address + bus.transfer(bytes);
-        let moved = self.channel(die).book(now.max(ready), phase);
-        let begin = moved.end.max(self.dies[at].free_at());
-        let programmed = begin + self.timing.pages.program(page);
-        // Without a cache register the data goes to where the array reads and writes: nothing else
-        // can use the die from its first byte on.
+        let array = self.timing.pages.program(page);
+        // The register that takes the data is free when the operation before has begun (its data is
+        // in the other one), or, with one register only, when it is done.
+        let (began, done) = self.dies[at].before(self.dies[at].gap(now + phase, array));
+        let free = if self.timing.cache_program {
+            began
+        } else {
+            done
+        };
+        let moved = self.channel(die).book(now.max(free), phase);
+        let begin = self.dies[at].gap(moved.end, array);
+        let programmed = begin + array;
         let from = if self.timing.cache_program {
             begin
         } else {
-            moved.begin
+            moved.begin.max(done)
         };
         self.dies[at].book(from, programmed, self.interruptions);
         let end = self.channel(die).book(programmed, bus.status).end;
@@ -172,8 +174,9 @@ impl Package {
     /// Erases a block of one or more planes of `die` at once.
     pub fn erase(&mut self, now: Ns, die: u32) -> Ns {
         let issued = self.issue(now, die);
-        let begin = issued.max(self.dies[die as usize].free_at());
-        let erased = begin + self.timing.pages.erase();
+        let array = self.timing.pages.erase();
+        let begin = self.dies[die as usize].gap(issued, array);
+        let erased = begin + array;
         self.dies[die as usize].book(begin, erased, self.interruptions);
         let status = self.timing.bus.status;
         self.channel(die).book(erased, status).end

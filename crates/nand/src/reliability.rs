@@ -43,6 +43,7 @@ impl Default for Reliability {
 
 impl Reliability {
     /// Steps that a read needs after the first attempt, or `None` when no step helps.
+    #[inline]
     #[must_use]
     pub fn retries(&self, erases: u32, age: Ns, reads: u32) -> Option<u32> {
         let steps = u64::from(erases.checked_div(self.erases_per_step).unwrap_or(0))

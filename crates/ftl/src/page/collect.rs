@@ -18,6 +18,8 @@ pub(super) struct Collection {
     line: u32,
     /// Next page to look at.
     next: u32,
+    /// When all that was moved so far is programmed: not before, the line can be erased.
+    programmed: Ns,
 }
 
 /// Who pays for a batch.
@@ -30,14 +32,16 @@ enum Payer {
 }
 
 impl<W: Watch> PageFtl<W> {
-    /// Opens a line for a host's frontier, and collects until enough lines are free for that. Gives
-    /// the time at which the line is open; `None`: the drive is full of valid data.
-    pub(super) fn open_for_host(&mut self, now: Ns, frontier: usize) -> Option<Ns> {
-        let mut at = now;
+    /// Opens a line for a host's frontier, and collects until enough lines are free for that;
+    /// `false`: the drive is full of valid data. Takes no time of its own: what is moved occupies
+    /// the dies before the data that waits for it.
+    pub(super) fn open_for_host(&mut self, now: Ns, frontier: usize) -> bool {
         while self.lines.free_count() <= self.derived.urgent && self.start() {
-            at = self.batch(at, Payer::Foreground)?;
+            if self.batch(now, Payer::Foreground).is_none() {
+                break;
+            }
         }
-        self.open(frontier).then_some(at)
+        self.open(frontier)
     }
 
     /// Chooses a line to collect, unless one is being collected. `false`: there is nothing to gain,
@@ -54,9 +58,11 @@ impl<W: Watch> PageFtl<W> {
             return false;
         };
         self.lines.hold(line);
+        let next = line * self.derived.line_pages;
         self.collection = Some(Collection {
             line,
-            next: line * self.derived.line_pages,
+            next,
+            programmed: Ns::ZERO,
         });
         true
     }
@@ -130,10 +136,11 @@ impl<W: Watch> PageFtl<W> {
                 end = end.max(self.program_unit(ready, first, pages));
             }
             moved += pages;
+            collection.programmed = collection.programmed.max(end);
             self.collection = Some(collection);
         }
         if collection.next == line_end {
-            end = self.erase(end, collection.line);
+            end = self.erase(end.max(collection.programmed), collection.line);
             self.collection = None;
             match payer {
                 Payer::Foreground => self.counters.gc_rounds_foreground += 1,

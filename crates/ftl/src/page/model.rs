@@ -6,7 +6,7 @@ use super::config::{Config, ConfigError, Derived};
 use super::watch::Watch;
 use super::write::Frontier;
 use crate::directory::{Access, Directory};
-use crate::lines::Lines;
+use crate::lines::{LineState, Lines};
 use crate::media::{Counters, Extent, Fault, MediaError, Outcome};
 use crate::victim::Victims;
 use ersatz_engine::{Ns, Rng};
@@ -242,25 +242,30 @@ impl<W: Watch> PageFtl<W> {
             .end
     }
 
-    /// Time of the retries that a read of this unit needs, and whether they help. Counts the read.
-    fn disturb(&mut self, now: Ns, unit: u32) -> (Ns, bool) {
-        let (die, row) = self.place(unit);
-        let line = unit / (self.derived.dies * self.derived.rows);
+    /// Time of the retries that a read at `die` and `row` of a line needs, and whether they help.
+    /// Counts the read.
+    fn disturb(&mut self, now: Ns, line: u32, die: u32, row: u32) -> (Ns, bool) {
         let reads = &mut self.reads[(line * self.derived.dies + die) as usize];
         *reads = reads.saturating_add(1);
-        let state = self.lines.get(line);
-        let age = now.since(state.closed_at);
-        let reliability = &self.config.reliability;
-        let worn_out = self
+        let (reads, state) = (*reads, self.lines.get(line));
+        // A line that is not full yet is not old.
+        let age = match state.state {
+            LineState::Open => Ns::ZERO,
+            _ => now.since(state.closed_at),
+        };
+        let disturbed = self
             .config
             .refresh_reads
-            .is_some_and(|limit| *reads == limit);
+            .is_some_and(|limit| reads == limit);
         let old = self.config.refresh_age.is_some_and(|limit| age >= limit);
-        let closed = state.state == crate::lines::LineState::Closed;
-        let age = if closed { age } else { Ns::ZERO };
-        let retries = reliability.retries(state.erased, age, *reads);
-        if closed && (worn_out || old) && !self.refresh.contains(&line) {
+        let closed = state.state == LineState::Closed;
+        let reliability = &self.config.reliability;
+        let retries = reliability.retries(state.erased, age, reads);
+        if (disturbed || old) && closed && !self.refresh.contains(&line) {
             self.refresh.push_back(line);
+        }
+        if retries == Some(0) {
+            return (Ns::ZERO, true);
         }
         let steps = retries.unwrap_or(reliability.steps);
         let step = match reliability.retry {
@@ -287,8 +292,9 @@ impl<W: Watch> PageFtl<W> {
         if !self.timed {
             return Ok(now);
         }
-        let (extra, readable) = self.disturb(now, unit);
         let (die, row) = self.place(unit);
+        let line = unit / (self.derived.line_pages / self.derived.planes);
+        let (extra, readable) = self.disturb(now, line, die, row);
         let read = self.package.read(now, die, row, bytes, extra, urgency);
         let at = read.end + self.config.reliability.decode;
         if readable {

@@ -63,7 +63,9 @@ impl<W: Watch> PageFtl<W> {
     fn place_untimed(&mut self, lpn: u32) -> Result<(), Fault> {
         if !self.is_open(0) {
             self.collect_untimed();
-            self.open_for_host(Ns::ZERO, 0).ok_or(Fault::OutOfBlocks)?;
+            if !self.open_for_host(Ns::ZERO, 0) {
+                return Err(Fault::OutOfBlocks);
+            }
         }
         if let At::Flash(old) = self.at(lpn) {
             self.invalidate(old);

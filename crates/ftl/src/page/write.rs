@@ -178,13 +178,8 @@ impl<W: Watch> PageFtl<W> {
             }
             let mut taken = std::mem::take(&mut self.taken);
             // Also when nothing waits: this frees the slots of pages that were deallocated.
-            let open = waiting == 0 || self.is_open(frontier);
-            let ready = if open {
-                Some(now)
-            } else {
-                self.open_for_host(now, frontier)
-            };
-            let Some(ready) = ready else {
+            let open = waiting == 0 || self.is_open(frontier) || self.open_for_host(now, frontier);
+            if !open {
                 self.taken = taken;
                 self.counters.read_only = true;
                 self.counters.media_errors += 1;
@@ -192,10 +187,10 @@ impl<W: Watch> PageFtl<W> {
                     at: now,
                     fault: Fault::OutOfBlocks,
                 });
-            };
+            }
             self.buffer.take(stream, room, &mut taken);
             if !taken.is_empty() {
-                end = end.max(self.program_slots(ready, frontier, &taken));
+                end = end.max(self.program_slots(now, frontier, &taken));
             }
             let done = taken.is_empty();
             self.taken = taken;
