@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_file_is_where_its_file_system_says() {
         let mut file = tempfile::tempfile().expect("file");
-        std::io::Write::write_all(&mut file, &[1; 8192]).expect("write");
+        io::Write::write_all(&mut file, &[1; 8192]).expect("write");
         match fiemap(&file, 0) {
             Ok(extents) => {
                 let covered: u64 = extents.iter().map(|extent| extent.length).sum();
