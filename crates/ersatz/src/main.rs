@@ -1,3 +1,111 @@
-//! The `ersatz` command.
+//! The `ersatz` command: a computational storage drive in software, and what a host does with one.
+//!
+//! Each subcommand is a module with its own `Args` and a function that runs it: [`serve`] (a drive
+//! behind a socket), [`vm`] (a guest with a drive), [`demo`] (both sides at once, with figures) and
+//! [`csd`] (the host's side, command by command). What a drive is and does is in the libraries;
+//! here are the command line, the words and the tables.
+//!
+//! Standard output has what was asked for, or JSON; standard error has progress, logs and errors.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod csd;
+mod demo;
+mod drive_thread;
+mod failure;
+mod interrupt;
+mod output;
+mod quantity;
+mod serve;
+mod statistics;
+mod vm;
+
+use anyhow::Result;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  all went well
+  1  something failed, and standard error says what
+  2  the command line or the drive file is wrong: nothing was started
+`ersatz vm … -- COMMAND` ends with COMMAND's own status.
+
+A drive file describes a drive: docs/drive-file.md, examples/drives/.";
+
+/// A computational storage drive in software.
+///
+/// A stock virtual machine monitor, a stock Linux and stock NVMe tools see an NVMe controller with
+/// flash, device memory, and compute units that run your eBPF programs beside the data.
+#[derive(Parser)]
+#[command(name = "ersatz", version, after_help = EXIT_STATUS, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Log more to standard error; twice for even more. RUST_LOG overrides it.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Serve(serve::Args),
+    Vm(vm::Args),
+    Csd(csd::Args),
+    /// Print a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  ersatz completions bash > ~/.local/share/bash-completion/completions/ersatz"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        Command::Demo(args) => demo::run(&args)?,
+        Command::Serve(args) => serve::run(&args)?,
+        Command::Vm(args) => return vm::run(args, cli.verbose > 0),
+        Command::Csd(args) => csd::run(&args)?,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "ersatz", &mut std::io::stdout());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn log_to_stderr(cli: &Cli) {
+    // Who serves a drive wants to know who comes and goes.
+    let quiet = u8::from(matches!(cli.command, Command::Serve(_)));
+    let level = ["warn", "info", "debug", "trace"][usize::from(cli.verbose + quiet).min(3)];
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

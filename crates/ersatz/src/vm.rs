@@ -1,0 +1,137 @@
+//! `ersatz vm`: a stock Linux guest with a drive.
+
+use crate::drive_thread::DriveThread;
+use crate::interrupt;
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use ersatz_drive_file::{DriveFile, Limits};
+use ersatz_vm::{Accelerator, Environment, Guest, Inherit, Progress, Task};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  ersatz vm examples/drives/csd.toml
+  ersatz vm examples/drives/csd.toml -- nvme list
+  ersatz vm examples/drives/csd.toml -- sh -c 'mkfs.ext4 -q /dev/nvme0n1 && ersatz csd list'
+  ersatz vm --no-drive -- uname -a
+
+The first run fetches QEMU (unless the machine has 10.1 or later), a kernel and tools from Debian's
+packages into a cache of its own ($ERSATZ_CACHE, else ~/.cache/ersatz); nothing is installed.
+The exit status is COMMAND's.";
+
+/// Boot a stock Linux guest in a stock QEMU with the drive attached.
+///
+/// COMMAND runs in the guest, and its output and exit status are passed through; without one there
+/// is a shell. nvme-cli, e2fsprogs, fio and `ersatz` itself are in the guest.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Drive file.
+    #[arg(value_name = "DRIVE.toml", required_unless_present = "no_drive")]
+    drive: Option<PathBuf>,
+    /// Boot without a drive.
+    #[arg(long, conflicts_with = "drive")]
+    no_drive: bool,
+    /// The guest's memory in MiB; its file system lives there too.
+    #[arg(long, value_name = "MiB", default_value_t = 1024,
+          value_parser = clap::value_parser!(u32).range(256..=1 << 20))]
+    memory: u32,
+    /// The guest's processors.
+    #[arg(long, value_name = "N", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(1..=255))]
+    cpus: u32,
+    /// Whether to use hardware virtualisation.
+    #[arg(long, value_enum, default_value_t = Kvm::Auto)]
+    kvm: Kvm,
+    /// Kill the guest when it has not powered off after this many seconds.
+    #[arg(long, value_name = "S")]
+    timeout: Option<u64>,
+    /// What to run in the guest.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Whether to use hardware virtualisation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kvm {
+    /// Where it works.
+    Auto,
+    /// Emulate the processor.
+    Off,
+}
+
+pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
+    // A wrong drive file is refused before anything is fetched.
+    let file = args
+        .drive
+        .map(|path| DriveFile::load(&path, &Limits::of_this_machine()));
+    let file = file.transpose()?;
+    let cache = ersatz_vm::default_dir().context("no folder for the cache: set ERSATZ_CACHE")?;
+    let mut steps = Steps(ProgressBar::no_length());
+    let prepared = Environment::prepare(&cache, &mut steps);
+    steps.0.finish_and_clear();
+    let environment = prepared.context("prepare the guest")?;
+
+    let folder = tempfile::tempdir().context("make a folder for the drive's socket")?;
+    interrupt::remove_on_interrupt(folder.path().to_owned())?;
+    let socket = folder.path().join("drive.sock");
+    let drive = file
+        .map(|file| DriveThread::start(&file, &socket, None))
+        .transpose()?;
+    let task = if args.command.is_empty() {
+        eprintln!(
+            "A shell in the guest: `exit` powers it off, {} kills it.",
+            Guest::ESCAPE
+        );
+        Task::Shell
+    } else {
+        Task::Command(args.command)
+    };
+    let guest = Guest {
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        sockets: drive.iter().map(|_| socket.clone()).collect(),
+        task,
+        ersatz: Some(std::env::current_exe().context("find this program")?),
+        accelerator: match args.kvm {
+            Kvm::Auto => Accelerator::Auto,
+            Kvm::Off => Accelerator::Tcg,
+        },
+        timeout: args.timeout.map(Duration::from_secs),
+        ..Guest::default()
+    };
+    let status = guest.run(&environment, &mut Inherit { log: verbose });
+    let statistics = drive.map(DriveThread::stop).transpose()?;
+    let status = status?;
+    if let (true, Some(statistics)) = (verbose, statistics) {
+        eprintln!("{}", statistics.answer()?.text);
+    }
+    Ok(ExitCode::from(u8::try_from(status.0).unwrap_or(1)))
+}
+
+/// What is being prepared, on standard error if that is a terminal.
+struct Steps(ProgressBar);
+
+impl Progress for Steps {
+    fn step(&mut self, what: &str) {
+        self.0.set_style(ProgressStyle::default_spinner());
+        self.0.enable_steady_tick(Duration::from_millis(100));
+        self.0.unset_length();
+        self.0.set_message(what.to_owned());
+    }
+
+    fn percent(&mut self, percent: u8) {
+        if self.0.length().is_none() {
+            if let Ok(style) =
+                ProgressStyle::with_template("{spinner} {wide_msg} {bar:20} {percent:>3} %")
+            {
+                self.0.set_style(style);
+            }
+            self.0.set_length(100);
+        }
+        self.0.set_position(percent.into());
+    }
+}
