@@ -44,6 +44,8 @@ const ACQ: u64 = 0x2000;
 const SQ: u64 = 0x1_0000;
 const CQ: u64 = 0x2_0000;
 const DATA: u64 = 0x10_0000;
+/// Longer than any admin command takes.
+const ADMIN: Ns = Ns::from_ms(10);
 /// Entries of the I/O queues.
 const ENTRIES: u32 = 256;
 
@@ -141,6 +143,8 @@ impl Bench {
     fn admin(&mut self, slot: u64, sqe: &Sqe) -> Result<()> {
         self.memory.write(ASQ + slot * 64, sqe.as_bytes())?;
         self.register(register::DOORBELLS, slot + 1, 4);
+        self.poll();
+        self.now += ADMIN;
         self.poll();
         let status = self.memory.load::<u16>(ACQ + slot * 16 + 14)? >> 1;
         if status != 0 {

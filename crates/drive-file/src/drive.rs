@@ -14,6 +14,8 @@ pub const DEFAULT_QUEUES: u16 = 64;
 pub const DEFAULT_QUEUE_ENTRIES: u32 = 1024;
 /// Bytes of the largest transfer when the file doesn't say.
 pub const DEFAULT_MAX_TRANSFER: u64 = 1 << 20;
+/// Time of an admin command when the file doesn't say.
+pub const DEFAULT_ADMIN_LATENCY: Ns = Ns::from_us(100);
 /// How doorbells are offered when the file doesn't say.
 pub const DEFAULT_DOORBELLS: Doorbells = Doorbells::Auto;
 
@@ -40,6 +42,12 @@ const MAX_TRANSFER: Key = Key::number("max_transfer", Unit::Bytes, 4 << 10, 32 <
     .step(Step::PowerOfTwo)
     .or(Absent::Number(DEFAULT_MAX_TRANSFER))
     .means("Most data that one command moves between host and drive (MDTS).");
+const ADMIN_LATENCY: Key = Key::number("admin_latency", Unit::Nanoseconds, 0, 1_000_000_000)
+    .or(Absent::Number(DEFAULT_ADMIN_LATENCY.0))
+    .means(
+        "What the firmware takes for an admin command; it does one after the other. The default is \
+         a round figure, measured on no drive.",
+    );
 const DOORBELLS: Key = Key::choice("doorbells", &["auto", "mapped", "messages"])
     .or(Absent::Text(DEFAULT_DOORBELLS.name()))
     .means(
@@ -59,6 +67,7 @@ pub(crate) const SECTION: Section = Section {
         QUEUES,
         QUEUE_ENTRIES,
         MAX_TRANSFER,
+        ADMIN_LATENCY,
         DOORBELLS,
     ],
 };
@@ -96,6 +105,8 @@ pub struct Drive {
     pub queue_entries: u32,
     /// Most bytes that a command transfers: 4 KiB × 2^MDTS, at most 32 MiB.
     pub max_transfer: u64,
+    /// What the firmware takes for an admin command.
+    pub admin_latency: Ns,
     /// How doorbells are offered to a vfio-user client.
     pub doorbells: Doorbells,
 }
@@ -154,6 +165,7 @@ impl Drive {
         let queues = table.number(&QUEUES);
         let queue_entries = table.number(&QUEUE_ENTRIES);
         let max_transfer = table.number(&MAX_TRANSFER);
+        let admin_latency = table.number(&ADMIN_LATENCY).map(Ns);
         let doorbells = table.text(&DOORBELLS).map(|name| Doorbells::named(&name));
         table.finish("[drive]", &[&SECTION]);
         Some(Self {
@@ -165,6 +177,7 @@ impl Drive {
             queues: queues?,
             queue_entries: queue_entries?,
             max_transfer: max_transfer?,
+            admin_latency: admin_latency?,
             doorbells: doorbells?,
         })
     }
@@ -182,6 +195,7 @@ impl Drive {
         entries.number(&QUEUES, self.queues.into());
         entries.number(&QUEUE_ENTRIES, self.queue_entries.into());
         entries.number(&MAX_TRANSFER, self.max_transfer);
+        entries.number(&ADMIN_LATENCY, self.admin_latency.0);
         entries.text(&DOORBELLS, self.doorbells.name());
         entries
     }

@@ -28,8 +28,8 @@ pub mod unit;
 mod writer;
 
 pub use drive::{
-    DEFAULT_DOORBELLS, DEFAULT_MAX_TRANSFER, DEFAULT_MODEL, DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES,
-    Doorbells, Drive, Link,
+    DEFAULT_ADMIN_LATENCY, DEFAULT_DOORBELLS, DEFAULT_MAX_TRANSFER, DEFAULT_MODEL,
+    DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES, Doorbells, Drive, Link,
 };
 pub use load::{DriveFileError, Limits, MAX_FILE_SIZE};
 pub use media::{Fixed, Media, MediaModel};

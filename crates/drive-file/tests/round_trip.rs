@@ -27,8 +27,9 @@ fn drive() -> impl Strategy<Value = Drive> {
         "nqn[.]2014-08[.][a-z:]{1,40}",
     );
     let queues = (1..=64_u16, 2..=65_536_u32);
-    (names, option::of(link), queues, 0..14_u32, doorbells).prop_map(
-        |((serial, model, nqn), link, (queues, queue_entries), mdts, doorbells)| Drive {
+    let admin = 0..=1_000_000_000_u64;
+    (names, option::of(link), queues, 0..14_u32, admin, doorbells).prop_map(
+        |((serial, model, nqn), link, (queues, queue_entries), mdts, admin, doorbells)| Drive {
             serial,
             model,
             nqn,
@@ -36,6 +37,7 @@ fn drive() -> impl Strategy<Value = Drive> {
             queues,
             queue_entries,
             max_transfer: 4096 << mdts,
+            admin_latency: Ns(admin),
             doorbells,
         },
     )

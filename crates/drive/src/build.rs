@@ -83,6 +83,7 @@ impl Drive {
             queues: file.drive.queues,
             entries: file.drive.queue_entries,
             max_transfer: file.drive.max_transfer,
+            admin_latency: file.drive.admin_latency,
         };
         Ok(Self {
             subsystem: Subsystem::new(identity, media(file), Link::new(link), namespaces),

@@ -17,7 +17,7 @@ use crate::set::{Finished, Step, Token};
 use crate::statistics::{Activity, Lateness};
 use crate::subsystem::{Call, Subsystem};
 use crate::ticket::Ticket;
-use ersatz_engine::{Heap, Ns};
+use ersatz_engine::{Heap, Ns, Timeline};
 use ersatz_memory::{Access, MapError, Mapping};
 use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
 use nvme_spec::queue::Fuse;
@@ -37,6 +37,8 @@ pub struct ControllerConfig {
     pub entries: u32,
     /// Bytes that one command may transfer at most: a power of two times 4 KiB.
     pub max_transfer: u64,
+    /// What the firmware takes for an admin command; it does one after the other.
+    pub admin_latency: Ns,
 }
 
 impl ControllerConfig {
@@ -110,6 +112,8 @@ pub struct Controller {
     /// Bytes of a memory page, as the host set it.
     page: u64,
     shadow: Option<(u64, u64)>,
+    /// The firmware that executes admin commands.
+    firmware: Timeline,
     activity: Activity,
     lateness: Lateness,
     completed: u64,
@@ -153,6 +157,7 @@ impl Controller {
             numbers: 0,
             page: 4096,
             shadow: None,
+            firmware: Timeline::default(),
             activity: Activity::default(),
             lateness: Lateness::default(),
             completed: 0,
@@ -436,6 +441,10 @@ impl Controller {
         subsystem: &mut Subsystem,
         host: &mut dyn Host,
     ) {
+        let firmware = match ticket.sqid {
+            0 => self.firmware.book(now, self.config.admin_latency).end,
+            _ => now,
+        };
         match outcome {
             Ok(Step::At {
                 at,
@@ -455,7 +464,7 @@ impl Controller {
                         status: Status::SUCCESS,
                     }
                 };
-                self.schedule(now, at, event, subsystem, host);
+                self.schedule(now, at.max(firmware), event, subsystem, host);
             }
             Ok(Step::Resume { at }) => {
                 self.flights.insert(number, Flight { ticket, sqe: *sqe });
@@ -471,7 +480,8 @@ impl Controller {
                     result: 0,
                     status,
                 };
-                self.schedule(now, error.at.unwrap_or(now), event, subsystem, host);
+                let at = error.at.unwrap_or(now).max(firmware);
+                self.schedule(now, at, event, subsystem, host);
             }
         }
     }

@@ -356,6 +356,7 @@ mod tests {
             queues: 4,
             entries: 64,
             max_transfer: 1 << 20,
+            admin_latency: Ns::ZERO,
         })
     }
 
