@@ -113,7 +113,7 @@ fn main() {
     let count = number(2, 200_000);
     let (blocks, pages) = (64 * number(3, 1) as u32, 64 * number(4, 1) as u32);
     let (reads, gap) = match kind.as_str() {
-        "read" => (100, Ns::from_us(5)),
+        "read" => (100, Ns::from_us(20)),
         "mix" => (70, Ns::from_us(40)),
         _ => (0, Ns::from_us(120)),
     };

@@ -3,7 +3,10 @@
 use ersatz_engine::{Booking, Ns};
 
 /// From so many bookings on, the first one that matters is searched by halves.
-const LONG: usize = 4;
+const LONG: usize = 8;
+
+/// Forgotten bookings are kept as room for new ones in front, up to so many.
+const ROOM: usize = 64;
 
 /// A channel's bus. Unlike a [`Timeline`](ersatz_engine::Timeline), work may go before work that was
 /// booked earlier: between a read's command and its data lie tens of microseconds in which the bus
@@ -26,8 +29,17 @@ impl Calendar {
             };
         }
         self.busy += duration;
+        // Most data comes after all other work, and most commands come before it.
+        if self.booked.last().is_none_or(|last| last.end < earliest) {
+            let booking = Booking {
+                begin: earliest,
+                end: earliest + duration,
+            };
+            self.booked.push(booking);
+            return booking;
+        }
         let mut at = self.first;
-        if self.booked.len() - at > LONG {
+        if self.booked.len() - at > LONG && self.booked[at + LONG].end <= earliest {
             at += self.booked[at..].partition_point(|booking| booking.end <= earliest);
         }
         let mut begin = earliest;
@@ -60,11 +72,16 @@ impl Calendar {
             }
             (true, false) => self.booked[at - 1].end = booking.end,
             (false, true) => self.booked[at].begin = booking.begin,
+            (false, false) if at == self.first && at > 0 => {
+                self.first -= 1;
+                self.booked[self.first] = booking;
+            }
             (false, false) => self.booked.insert(at, booking),
         }
     }
 
     /// Nothing will be booked before `now` any more.
+    #[inline]
     pub fn forget(&mut self, now: Ns) {
         while self
             .booked
@@ -73,10 +90,13 @@ impl Calendar {
         {
             self.first += 1;
         }
-        // Half of the room is waste: moving the rest costs less than was gained since the last time.
-        if self.first * 2 > self.booked.len() {
-            self.booked.drain(..self.first);
+        if self.first == self.booked.len() {
+            self.booked.clear();
             self.first = 0;
+        } else if self.first > ROOM && self.first * 2 > self.booked.len() {
+            // Moving the rest costs less than was gained since the last time.
+            self.booked.drain(..self.first - ROOM / 2);
+            self.first = ROOM / 2;
         }
     }
 

@@ -60,6 +60,7 @@ impl Die {
     }
 
     /// The first of the booked operations that is not done at `time`.
+    #[inline]
     fn after(&self, time: Ns) -> usize {
         if self.free_at <= time {
             return self.backlog.len();
@@ -121,6 +122,7 @@ impl Die {
     }
 
     /// Nothing will be asked of the die before `now` any more.
+    #[inline]
     pub fn forget(&mut self, now: Ns) {
         while self.backlog.front().is_some_and(|work| work.end <= now) {
             self.backlog.pop_front();
@@ -128,6 +130,7 @@ impl Die {
     }
 
     /// When a read of `duration` that is ready at `earliest` can begin.
+    #[inline]
     #[must_use]
     pub fn read_begin(&self, earliest: Ns, duration: Ns, priority: ReadPriority) -> Ns {
         if priority == ReadPriority::None {
@@ -147,6 +150,7 @@ impl Die {
 
     /// Books the read that [`read_begin`](Self::read_begin) said can begin at `begin`; it has the
     /// array until `end`.
+    #[inline]
     pub fn book_read(&mut self, begin: Ns, end: Ns, priority: ReadPriority) {
         if priority == ReadPriority::None {
             self.book(begin, end, 0);

@@ -99,12 +99,14 @@ impl Package {
         &mut self.channels[(die % channels) as usize]
     }
 
+    #[inline]
     fn prune(&mut self, die: u32) {
         let now = self.now;
         self.channel(die).forget(now);
         self.dies[die as usize].forget(now);
     }
 
+    #[inline]
     fn issue(&mut self, now: Ns, die: u32) -> Ns {
         self.prune(die);
         let bus = self.timing.bus;

@@ -164,6 +164,7 @@ impl Buffer {
 
     /// Frees a slot whose program is done by `now`, and gives its logical and physical page unless
     /// it is dead.
+    #[inline]
     pub fn release(&mut self, now: Ns) -> Option<Option<(u32, u32)>> {
         if self.next_end()? > now {
             return None;

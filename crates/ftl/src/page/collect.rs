@@ -220,6 +220,7 @@ impl<W: Watch> PageFtl<W> {
     }
 
     /// What every request ends with: collection is set going where it is wanted.
+    #[inline]
     pub(super) fn arrange(&mut self, now: Ns, heap: &mut MediaHeap) {
         if !self.step_pending && self.wants_collection(now) {
             self.step_pending = true;

@@ -170,12 +170,11 @@ impl<W: Watch> PageFtl<W> {
         page / self.derived.line_pages
     }
 
-    /// Die and page of the block of a unit.
-    pub(super) fn place(&self, unit: u32) -> (u32, u32) {
-        (
-            unit % self.derived.dies,
-            unit / self.derived.dies % self.derived.rows,
-        )
+    /// Line, die and page of the block of a unit.
+    #[inline]
+    pub(super) fn place(&self, unit: u32) -> (u32, u32, u32) {
+        let (rows, die) = (unit / self.derived.dies, unit % self.derived.dies);
+        (rows / self.derived.rows, die, rows % self.derived.rows)
     }
 
     /// The physical page's data is not the newest any more.
@@ -221,18 +220,24 @@ impl<W: Watch> PageFtl<W> {
     }
 
     /// When the translation of `lpn` is in the controller's memory.
+    #[inline]
     pub(super) fn translate(&mut self, now: Ns, lpn: u32, write: bool) -> Ns {
-        let Some(directory) = &mut self.directory else {
-            return now;
-        };
-        let bytes = u64::from(self.config.geometry.page_bytes);
-        let page = (u64::from(lpn) * ENTRY / bytes) as u32;
-        let Access::Miss { write_back } = directory.access(page, write) else {
-            return now;
-        };
-        if !self.timed {
+        if self.directory.is_none() {
             return now;
         }
+        self.look_up(now, lpn, write)
+    }
+
+    fn look_up(&mut self, now: Ns, lpn: u32, write: bool) -> Ns {
+        let bytes = u64::from(self.config.geometry.page_bytes);
+        let page = (u64::from(lpn) * ENTRY / bytes) as u32;
+        let access = self
+            .directory
+            .as_mut()
+            .map(|directory| directory.access(page, write));
+        let (Some(Access::Miss { write_back }), true) = (access, self.timed) else {
+            return now;
+        };
         let home = |page: u32| page % self.derived.dies;
         let written = write_back.map_or(now, |page| {
             self.package.program(now, home(page), 0, bytes).end
@@ -244,6 +249,7 @@ impl<W: Watch> PageFtl<W> {
 
     /// Time of the retries that a read at `die` and `row` of a line needs, and whether they help.
     /// Counts the read.
+    #[inline]
     fn disturb(&mut self, now: Ns, line: u32, die: u32, row: u32) -> (Ns, bool) {
         let reads = &mut self.reads[(line * self.derived.dies + die) as usize];
         *reads = reads.saturating_add(1);
@@ -282,6 +288,7 @@ impl<W: Watch> PageFtl<W> {
     }
 
     /// Reads pages of one unit. The time includes decoding; an error is told at its end.
+    #[inline]
     pub(super) fn read_unit(
         &mut self,
         now: Ns,
@@ -292,8 +299,7 @@ impl<W: Watch> PageFtl<W> {
         if !self.timed {
             return Ok(now);
         }
-        let (die, row) = self.place(unit);
-        let line = unit / (self.derived.line_pages / self.derived.planes);
+        let (line, die, row) = self.place(unit);
         let (extra, readable) = self.disturb(now, line, die, row);
         let read = self.package.read(now, die, row, bytes, extra, urgency);
         let at = read.end + self.config.reliability.decode;

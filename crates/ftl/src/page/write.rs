@@ -73,7 +73,7 @@ impl<W: Watch> PageFtl<W> {
         if !self.timed {
             return now;
         }
-        let (die, row) = self.place(first / self.derived.planes);
+        let (_, die, row) = self.place(first / self.derived.planes);
         let bytes = u64::from(pages) * u64::from(self.config.geometry.page_bytes);
         self.package.program(now, die, row, bytes).end
     }
