@@ -1,7 +1,8 @@
 //! Fixed times per page, on one timeline per die.
 
-use crate::media::{Extent, Media, MediaHeap, Outcome, Placement, Resource};
+use crate::media::{Extent, Media, MediaHeap, Outcome, Placement};
 use ersatz_engine::{Ns, Timeline};
+use ersatz_nand::Resource;
 
 /// What a [`Fixed`] media is made of.
 #[derive(Clone, Copy, Debug)]

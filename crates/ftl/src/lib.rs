@@ -7,8 +7,8 @@
 //! What this crate does not do: it never reads a clock, never sleeps, and knows nothing of NVMe.
 //!
 //! Read next: [`Media`] (the contract), then [`Fixed`] (the simplest one that books dies), then
-//! [`femu`] (FEMU's drive, exactly) and [`page`] (the
-//! default drive, which does what FEMU's does not).
+//! [`femu`] (FEMU's drive, exactly) and [`page`] (the default drive, which does what FEMU's does
+//! not).
 
 mod directory;
 pub mod femu;
@@ -19,10 +19,11 @@ mod null;
 pub mod page;
 mod victim;
 
+pub use ersatz_nand::{Resource, Span, Work};
 pub use fixed::{Fixed, FixedConfig};
 pub use media::{
     Counters, Extent, Fault, Media, MediaError, MediaEvent, MediaHeap, Operation, Outcome,
-    Placement, Resource,
+    Placement,
 };
 pub use null::Null;
 pub use victim::VictimPolicy;

@@ -1,6 +1,7 @@
 //! The seam between the controller and the flash.
 
 use ersatz_engine::{Heap, Ns};
+use ersatz_nand::{Resource, Span};
 
 /// A range of the media's logical space, in bytes. The controller has checked that it lies inside
 /// of [`Media::capacity`]; `len` is at least 1.
@@ -120,15 +121,6 @@ impl Counters {
     }
 }
 
-/// What of a media can be busy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Resource {
-    /// A channel's bus, by number.
-    Channel(u32),
-    /// A die (LUN), by number over all channels.
-    Die(u32),
-}
-
 /// Computes when logical work is done.
 ///
 /// A caller guarantees that `now` never decreases from call to call and that extents lie inside of
@@ -181,6 +173,14 @@ pub trait Media: Send {
 
     /// How long each resource has been booked for, in order of the resources.
     fn busy(&self) -> Vec<(Resource, Ns)> {
+        Vec::new()
+    }
+
+    /// Begins to keep what is busy when, or stops.
+    fn record(&mut self, _on: bool) {}
+
+    /// Takes what was kept since the last time, in the order of booking.
+    fn take_spans(&mut self) -> Vec<Span> {
         Vec::new()
     }
 

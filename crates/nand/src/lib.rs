@@ -17,6 +17,7 @@ pub mod femu;
 mod geometry;
 mod package;
 mod reliability;
+mod span;
 
 pub use calendar::Calendar;
 pub use cell::{CellType, PageTimes};
@@ -24,3 +25,4 @@ pub use die::{Die, ReadPriority};
 pub use geometry::{Geometry, GeometryError};
 pub use package::{Bus, Operation, Package, Timing, Urgency};
 pub use reliability::Reliability;
+pub use span::{Recorder, Resource, Span, Work};

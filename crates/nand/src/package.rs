@@ -1,7 +1,7 @@
 //! Dies on channels: the phases of an operation, each on its own timeline.
 
-use crate::{Calendar, Die, Geometry, PageTimes, ReadPriority};
-use ersatz_engine::Ns;
+use crate::{Calendar, Die, Geometry, PageTimes, ReadPriority, Recorder, Resource, Work};
+use ersatz_engine::{Booking, Ns};
 
 /// The phases of an operation on a channel's bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Package {
     dies: Vec<Die>,
     interruptions: u32,
     now: Ns,
+    /// What was busy when.
+    pub recorder: Recorder,
 }
 
 impl Package {
@@ -85,6 +87,7 @@ impl Package {
             dies: vec![Die::default(); geometry.dies() as usize],
             interruptions,
             now: Ns::ZERO,
+            recorder: Recorder::default(),
         }
     }
 
@@ -94,15 +97,20 @@ impl Package {
     }
 
     #[inline]
-    fn channel(&mut self, die: u32) -> &mut Calendar {
-        let channels = self.channels.len() as u32;
-        &mut self.channels[(die % channels) as usize]
+    fn book_bus(&mut self, die: u32, earliest: Ns, duration: Ns) -> Booking {
+        let channel = die % self.channels.len() as u32;
+        let booking = self.channels[channel as usize].book(earliest, duration);
+        let Booking { begin, end } = booking;
+        self.recorder
+            .push(Resource::Channel(channel), Work::Transfer, begin, end);
+        booking
     }
 
     #[inline]
     fn prune(&mut self, die: u32) {
+        let channel = die % self.channels.len() as u32;
         let now = self.now;
-        self.channel(die).forget(now);
+        self.channels[channel as usize].forget(now);
         self.dies[die as usize].forget(now);
     }
 
@@ -110,7 +118,7 @@ impl Package {
     fn issue(&mut self, now: Ns, die: u32) -> Ns {
         self.prune(die);
         let bus = self.timing.bus;
-        self.channel(die).book(now, bus.command + bus.address).end
+        self.book_bus(die, now, bus.command + bus.address).end
     }
 
     /// Reads page `page` of one or more planes of `die` at once, with `extra` array time for
@@ -133,9 +141,11 @@ impl Package {
         let begin = self.dies[die as usize].read_begin(issued, sense, priority);
         let sensed = begin + sense;
         let transfer = self.timing.bus.transfer(bytes);
-        let end = self.channel(die).book(sensed, transfer).end;
+        let end = self.book_bus(die, sensed, transfer).end;
         let until = if self.timing.cache_read { sensed } else { end };
         self.dies[die as usize].book_read(begin, until, priority);
+        self.recorder
+            .push(Resource::Die(die), Work::Read, begin, until);
         Operation {
             transferred: end,
             end,
@@ -157,7 +167,7 @@ impl Package {
         } else {
             done
         };
-        let moved = self.channel(die).book(now.max(free), phase);
+        let moved = self.book_bus(die, now.max(free), phase);
         let begin = self.dies[at].gap(moved.end, array);
         let programmed = begin + array;
         let from = if self.timing.cache_program {
@@ -166,7 +176,9 @@ impl Package {
             moved.begin.max(done)
         };
         self.dies[at].book(from, programmed, self.interruptions);
-        let end = self.channel(die).book(programmed, bus.status).end;
+        self.recorder
+            .push(Resource::Die(die), Work::Program, from, programmed);
+        let end = self.book_bus(die, programmed, bus.status).end;
         Operation {
             transferred: moved.end,
             end,
@@ -180,8 +192,10 @@ impl Package {
         let begin = self.dies[die as usize].gap(issued, array);
         let erased = begin + array;
         self.dies[die as usize].book(begin, erased, self.interruptions);
+        self.recorder
+            .push(Resource::Die(die), Work::Erase, begin, erased);
         let status = self.timing.bus.status;
-        self.channel(die).book(erased, status).end
+        self.book_bus(die, erased, status).end
     }
 
     /// The times that the chips were built with.
@@ -245,6 +259,29 @@ mod tests {
         // The second command goes between the first one and its data; its data comes after.
         assert_eq!(read(&mut package, 1), Ns(62));
         assert_eq!(package.channels_busy().collect::<Vec<_>>(), [Ns(24)]);
+    }
+
+    #[test]
+    fn a_recording_shows_every_phase_on_its_resource() {
+        let mut package = package(|_| {});
+        package.recorder.record(true);
+        read(&mut package, 1);
+        let spans: Vec<_> = package
+            .recorder
+            .take()
+            .iter()
+            .map(|span| (span.resource, span.work, span.begin.0, span.end.0))
+            .collect();
+        let (channel, die) = (Resource::Channel(0), Resource::Die(1));
+        assert_eq!(
+            spans,
+            [
+                (channel, Work::Transfer, 0, 2),
+                (channel, Work::Transfer, 42, 52),
+                (die, Work::Read, 2, 52),
+            ]
+        );
+        assert!(package.recorder.take().is_empty());
     }
 
     #[test]

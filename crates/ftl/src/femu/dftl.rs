@@ -1,9 +1,10 @@
 //! The time of the mapping cache.
 
 use super::config::Geometry;
+use super::luns::Luns;
 use crate::directory::{Access, Directory};
-use ersatz_engine::{Ns, Timeline};
-use ersatz_nand::PageTimes;
+use ersatz_engine::Ns;
+use ersatz_nand::{PageTimes, Work};
 
 /// Bytes of a mapping entry.
 const ENTRY: u64 = 8;
@@ -34,7 +35,7 @@ impl MappingCache {
         lpn: u32,
         write: bool,
         geometry: &Geometry,
-        luns: &mut [Timeline],
+        luns: &mut Luns,
         times: &PageTimes,
     ) -> Ns {
         let page = lpn / self.entries;
@@ -42,18 +43,18 @@ impl MappingCache {
             return now;
         };
         let ready = write_back.map_or(now, |old| {
-            luns[home(old, geometry)].book(now, times.program(0)).end
+            luns.book(home(old, geometry), Work::Program, now, times.program(0))
         });
-        luns[home(page, geometry)].book(ready, times.read(0)).end
+        luns.book(home(page, geometry), Work::Read, ready, times.read(0))
     }
 }
 
 /// The LUN of a translation page. Homes are counted channel by channel, LUN timelines the other way.
-fn home(page: u32, geometry: &Geometry) -> usize {
+fn home(page: u32, geometry: &Geometry) -> u32 {
     let home = page % geometry.luns;
     let (channel, lun) = (
         home / geometry.luns_per_channel,
         home % geometry.luns_per_channel,
     );
-    (lun * geometry.channels + channel) as usize
+    lun * geometry.channels + channel
 }

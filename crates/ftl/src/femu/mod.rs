@@ -7,14 +7,15 @@
 //! exception is a drive that runs out of free lines: FEMU aborts, this one fails the write and
 //! becomes read-only.
 //!
-//! Read next: [`Config`], then `model.rs` (a request from page range to finish time), the crate's `lines.rs`
-//! (which line is collected, and why the heap is spelled out), then the parts that few drives have:
-//! `dftl.rs`, `logs.rs`, `cache.rs`. [`Properties`] reads FEMU's own command line.
+//! Read next: [`Config`], then `model.rs` (a request from page range to finish time), the crate's
+//! `lines.rs` (which line is collected, and why the heap is spelled out), then the parts that few
+//! drives have: `dftl.rs`, `logs.rs`, `cache.rs`. [`Properties`] reads FEMU's own command line.
 
 mod cache;
 mod config;
 mod dftl;
 mod logs;
+mod luns;
 mod model;
 mod properties;
 mod seam;

@@ -4,11 +4,12 @@ use super::cache::ReadCache;
 use super::config::{Config, ConfigError, Geometry, Mapping};
 use super::dftl::MappingCache;
 use super::logs::{Fast, Hybrid, Reclaim};
+use super::luns::Luns;
 use crate::lines::Lines;
 use crate::media::{Counters, Extent, Fault, MediaError, Outcome};
 use crate::victim::Victims;
-use ersatz_engine::{Ns, Timeline};
-use ersatz_nand::PageTimes;
+use ersatz_engine::Ns;
+use ersatz_nand::{PageTimes, Work};
 
 /// FEMU's 4 MiB where no size of the mapping cache is given.
 const DEFAULT_MAPPING_CACHE_MIB: u32 = 4;
@@ -87,7 +88,7 @@ pub struct Femu {
     times: PageTimes,
     hit: Ns,
     pub(super) trim: Ns,
-    pub(super) luns: Vec<Timeline>,
+    pub(super) luns: Luns,
     pub(super) lines: Lines,
     victims: Victims,
     /// Physical page + 1 by logical page; 0 where nothing is mapped. Zeroes, so that the tables of
@@ -139,7 +140,7 @@ impl Femu {
             times: config.times()?,
             hit: Ns(hit.max(1)),
             trim: config.trim,
-            luns: vec![Timeline::default(); geometry.luns as usize],
+            luns: Luns::new(&geometry),
             lines: Lines::new(geometry.lines, geometry.luns * geometry.pages),
             victims: Victims::new(config.victim),
             physical: vec![0; geometry.logical_pages as usize],
@@ -233,16 +234,14 @@ impl Femu {
 
     #[inline]
     fn program(&mut self, now: Ns, at: Place) -> Ns {
-        self.luns[at.lun as usize]
-            .book(now, self.times.program(at.page))
-            .end
+        self.luns
+            .book(at.lun, Work::Program, now, self.times.program(at.page))
     }
 
     #[inline]
     fn read_page(&mut self, now: Ns, at: Place) -> Ns {
-        self.luns[at.lun as usize]
-            .book(now, self.times.read(at.page))
-            .end
+        self.luns
+            .book(at.lun, Work::Read, now, self.times.read(at.page))
     }
 
     /// The physical page is no longer valid.
@@ -330,7 +329,7 @@ impl Femu {
             Reclaim::Switch(unit) => {
                 if let Some(page) = self.physical[(unit * pages) as usize].checked_sub(1) {
                     let lun = self.place(page).lun;
-                    let end = self.luns[lun as usize].book(now, self.times.erase()).end;
+                    let end = self.luns.book(lun, Work::Erase, now, self.times.erase());
                     *latency += end.since(now);
                 }
                 Some(0)
@@ -398,7 +397,7 @@ impl Femu {
                         self.counters.gc_write_pages += 1;
                     }
                 }
-                self.luns[lun as usize].book(now, self.times.erase());
+                self.luns.book(lun, Work::Erase, now, self.times.erase());
             }
         }
         self.lines.erase(victim);

@@ -2,9 +2,10 @@
 
 use super::model::Femu;
 use crate::media::{
-    Counters, Extent, Fault, Media, MediaError, MediaHeap, Operation, Outcome, Placement, Resource,
+    Counters, Extent, Fault, Media, MediaError, MediaHeap, Operation, Outcome, Placement,
 };
 use ersatz_engine::Ns;
+use ersatz_nand::{Resource, Span};
 
 impl Media for Femu {
     fn capacity(&self) -> u64 {
@@ -70,11 +71,19 @@ impl Media for Femu {
 
     /// FEMU has no channel timeline.
     fn busy(&self) -> Vec<(Resource, Ns)> {
-        let luns = self.luns_by_channel();
+        let luns = self.luns.by_channel();
         (0..)
             .zip(luns)
             .map(|(die, lun)| (Resource::Die(die), lun.busy()))
             .collect()
+    }
+
+    fn record(&mut self, on: bool) {
+        self.luns.recorder.record(on);
+    }
+
+    fn take_spans(&mut self) -> Vec<Span> {
+        self.luns.recorder.take()
     }
 
     fn wear(&self) -> Vec<u32> {

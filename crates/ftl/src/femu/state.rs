@@ -23,11 +23,6 @@ pub struct State {
 }
 
 impl Femu {
-    pub(super) fn luns_by_channel(&self) -> impl Iterator<Item = &Timeline> {
-        let channels = self.geometry.channels as usize;
-        (0..channels).flat_map(move |channel| self.luns[channel..].iter().step_by(channels))
-    }
-
     /// Where everything is. Takes time in the order of the drive's size.
     #[must_use]
     pub fn state(&self) -> State {
@@ -60,7 +55,7 @@ impl Femu {
             write_pointer: [line, page, lun / channels, lun % channels],
             free: self.lines.free().iter().copied().collect(),
             victims: self.lines.victims().iter().map(victim).collect(),
-            luns: self.luns_by_channel().map(Timeline::free_at).collect(),
+            luns: self.luns.by_channel().map(Timeline::free_at).collect(),
             mapped,
             map_hash: hash,
         }

@@ -3,9 +3,10 @@
 use super::model::PageFtl;
 use super::watch::Watch;
 use crate::media::{
-    Counters, Extent, Fault, Media, MediaError, MediaEvent, MediaHeap, Outcome, Placement, Resource,
+    Counters, Extent, Fault, Media, MediaError, MediaEvent, MediaHeap, Outcome, Placement,
 };
 use ersatz_engine::Ns;
+use ersatz_nand::{Resource, Span};
 
 impl<W: Watch + Send> Media for PageFtl<W> {
     fn capacity(&self) -> u64 {
@@ -91,6 +92,14 @@ impl<W: Watch + Send> Media for PageFtl<W> {
             .zip(self.package.channels_busy());
         let dies = (0..).map(Resource::Die).zip(self.package.dies_busy());
         channels.chain(dies).collect()
+    }
+
+    fn record(&mut self, on: bool) {
+        self.package.recorder.record(on);
+    }
+
+    fn take_spans(&mut self) -> Vec<Span> {
+        self.package.recorder.take()
     }
 
     fn wear(&self) -> Vec<u32> {
