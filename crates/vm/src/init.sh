@@ -42,15 +42,38 @@ drive_is_ready() {
     done
 }
 
+# True when the node of each namespace of the PCI device $1 has the namespace's identifier in its
+# name, as everybody expects. The kernel looks at namespaces in parallel and numbers their nodes
+# in the order in which it gets done.
+nodes_are_in_order() {
+    for identifier in "$1"/nvme/nvme*/nvme*n*/nsid; do
+        [ -e "$identifier" ] || continue
+        namespace=${identifier%/nsid}
+        read -r nsid <"$identifier"
+        [ "${namespace##*n}" = "$nsid" ] || return 1
+    done
+}
+
+# Lets the kernel find the PCI device $1 anew.
+probe_again() {
+    echo "${1##*/}" >/sys/bus/pci/drivers/nvme/unbind
+    echo "${1##*/}" >/sys/bus/pci/drivers/nvme/bind
+}
+
 for class in /sys/bus/pci/devices/*/class; do
     read -r code <"$class"
     [ "$code" = 0x010802 ] || continue
-    until drive_is_ready "${class%/class}"; do
-        if too_late; then
-            echo "ersatz: the drive at ${class%/class} is not ready" >/dev/kmsg
-            break
-        fi
-        usleep 20000
+    device=${class%/class}
+    for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        until drive_is_ready "$device"; do
+            if too_late; then
+                echo "ersatz: the drive at $device is not ready" >/dev/kmsg
+                break 2
+            fi
+            usleep 20000
+        done
+        ! nodes_are_in_order "$device" || break
+        probe_again "$device"
     done
 done
 
