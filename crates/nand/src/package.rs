@@ -106,12 +106,11 @@ impl Package {
         booking
     }
 
+    /// Drops what is over on the die's channel. A die is pruned only when its backlog grows.
     #[inline]
     fn prune(&mut self, die: u32) {
         let channel = die % self.channels.len() as u32;
-        let now = self.now;
-        self.channels[channel as usize].forget(now);
-        self.dies[die as usize].forget(now);
+        self.channels[channel as usize].forget(self.now);
     }
 
     #[inline]
@@ -137,6 +136,9 @@ impl Package {
             Urgency::Host => self.timing.read_priority,
             Urgency::Background => ReadPriority::None,
         };
+        if priority == ReadPriority::None {
+            self.dies[die as usize].forget(self.now);
+        }
         let sense = self.timing.pages.read(page) + extra;
         let begin = self.dies[die as usize].read_begin(issued, sense, priority);
         let sensed = begin + sense;
@@ -157,6 +159,7 @@ impl Package {
         self.prune(die);
         let bus = self.timing.bus;
         let at = die as usize;
+        self.dies[at].forget(self.now);
         let phase = bus.command + bus.address + bus.transfer(bytes);
         let array = self.timing.pages.program(page);
         // The register that takes the data is free when the operation before has begun (its data is
@@ -189,6 +192,7 @@ impl Package {
     pub fn erase(&mut self, now: Ns, die: u32) -> Ns {
         let issued = self.issue(now, die);
         let array = self.timing.pages.erase();
+        self.dies[die as usize].forget(self.now);
         let begin = self.dies[die as usize].gap(issued, array);
         let erased = begin + array;
         self.dies[die as usize].book(begin, erased, self.interruptions);

@@ -58,13 +58,20 @@ impl Recorder {
     /// Keeps a span, if any are kept.
     #[inline]
     pub fn push(&mut self, resource: Resource, work: Work, begin: Ns, end: Ns) {
-        if let Some(spans) = &mut self.0 {
-            spans.push(Span {
+        if self.is_on() {
+            self.keep(Span {
                 resource,
                 work,
                 begin,
                 end,
             });
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, span: Span) {
+        if let Some(spans) = &mut self.0 {
+            spans.push(span);
         }
     }
 
