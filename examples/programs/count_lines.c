@@ -4,7 +4,7 @@
 //
 //   range 0   the text
 //   CPARAM1   bytes of text in range 0
-//   data      the token, such as ERROR
+//   data      the token, such as ERROR; without data, it is in range 1, and CPARAM2 has its bytes
 //   result    number of lines
 
 #include "find.h"
@@ -17,9 +17,9 @@ ERSATZ_PROGRAM u64 count_lines(const struct ersatz_args *args)
 	struct token wanted;
 	u64 lines = 0;
 
-	if (!args->data_len)
+	wanted = token_of(args, 1);
+	if (!wanted.len)
 		return 0;
-	wanted = token(args->data, args->data_len);
 	for (;;) {
 		at = find_token(at, end, &wanted);
 		if (at == end)

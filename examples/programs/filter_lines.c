@@ -5,7 +5,7 @@
 //   range 0   the text
 //   range 1   gets the lines; where it is full, no more are copied
 //   CPARAM1   bytes of text in range 0
-//   data      the token, such as ERROR
+//   data      the token, such as ERROR; without data, it is in range 2, and CPARAM2 has its bytes
 //   result    bytes written to range 1
 
 #include "find.h"
@@ -19,9 +19,9 @@ ERSATZ_PROGRAM u64 filter_lines(const struct ersatz_args *args)
 	struct token wanted;
 	u64 written = 0;
 
-	if (!args->data_len)
+	wanted = token_of(args, 2);
+	if (!wanted.len)
 		return 0;
-	wanted = token(args->data, args->data_len);
 	for (;;) {
 		/* Whatever comes before belongs to lines that are done. */
 		const u8 *unread = at;

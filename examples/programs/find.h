@@ -90,6 +90,19 @@ ERSATZ_INLINE struct token token(const void *bytes, u64 len)
 	return token;
 }
 
+/* The token of a job: its data buffer. Hosts that can't send one with Execute Program (Linux's
+ * passthrough has no field for its length) put the token into range `index`, and its number of
+ * bytes into CPARAM2. Of no bytes where there is neither. */
+ERSATZ_INLINE struct token token_of(const struct ersatz_args *args, u32 index)
+{
+	struct ersatz_range range;
+
+	if (args->data_len)
+		return token(args->data, args->data_len);
+	range = ersatz_range(args, index);
+	return token(range.data, ersatz_count(range, args->params[1], 1));
+}
+
 /* The first place in [at, end) where all of `token` is, or end. */
 ERSATZ_INLINE const u8 *find_token(const u8 *at, const u8 *end, const struct token *token)
 {
