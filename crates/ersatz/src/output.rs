@@ -1,7 +1,7 @@
 //! What goes to standard output: a table for people, or JSON for programs.
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use serde_json::Value;
 use std::io::Write;
 
@@ -44,10 +44,14 @@ pub fn line(text: impl ToString) -> Result<()> {
     Ok(())
 }
 
+/// A line below the headings and none else.
+const STYLE: TableStyle =
+    TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+
 /// An empty table. Columns whose name starts with `>` are aligned to the right.
 pub fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(STYLE);
     table.set_header(columns.iter().map(|name| name.trim_start_matches('>')));
     for (i, name) in columns.iter().enumerate() {
         if let (true, Some(column)) = (name.starts_with('>'), table.column_mut(i)) {
