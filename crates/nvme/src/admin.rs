@@ -193,7 +193,7 @@ impl Controller {
         if fid == nvme_spec::Fid::ErrorRecovery {
             // The one feature here that belongs to a namespace.
             if nsid != NSID_ALL && subsystem.namespace(nsid).is_none() {
-                return Err(Status::INVALID_NAMESPACE_OR_FORMAT.into());
+                return Err(subsystem.absent(nsid));
             }
             return Ok(());
         }
@@ -202,7 +202,7 @@ impl Controller {
             return Err(if known {
                 Status::FEATURE_NOT_NAMESPACE_SPECIFIC.into()
             } else {
-                Status::INVALID_NAMESPACE_OR_FORMAT.into()
+                subsystem.absent(nsid)
             });
         }
         Ok(())

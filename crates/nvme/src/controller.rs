@@ -5,13 +5,15 @@
 //! mean is in [`crate::admin`] and [`crate::sets`]; how queues come and go in
 //! `controller/queues.rs`; what a host sees in registers in [`crate::front`].
 
+mod doorbells;
 mod queues;
+mod requests;
 
 use crate::error::NvmeError;
 use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
-use crate::queue::{BadDoorbell, CompletionQueue, FETCH, SubmissionQueue, blank};
+use crate::queue::{CompletionQueue, FETCH, SubmissionQueue, blank};
 use crate::registers::Registers;
 use crate::set::{Finished, Step, Token};
 use crate::statistics::{Activity, Lateness};
@@ -203,7 +205,7 @@ impl Controller {
     /// Commands that were taken and have not been completed, asynchronous event requests aside.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.heap.len() + self.flights.len()
+        self.activity.in_flight()
     }
 
     /// Commands completed so far.
@@ -397,7 +399,7 @@ impl Controller {
                 .namespace(sqe.nsid)
                 .map(|namespace| namespace.set.csi());
             if csi.is_some_and(|csi| csi != Csi::Nvm) {
-                return Err(Status::INVALID_NAMESPACE_OR_FORMAT.into());
+                return Err(NvmeError::field("CC.CSS hides the namespace"));
             }
         }
         self.on_namespace(now, number, sqe, subsystem, host, |set, cx| set.io(cx))
@@ -561,124 +563,12 @@ impl Controller {
         let csts = self.registers.csts();
         self.registers.set_csts(csts.with_cfs(true));
     }
+}
 
-    /// A doorbell, by its index in the page, was written by message. In the page it is then seen
-    /// as if the host had stored it there itself.
-    pub(crate) fn ring(&mut self, index: u32, value: u32) {
-        let (id, is_cq) = (index as usize / 2, index % 2 == 1);
-        let exists = if is_cq {
-            self.cqs.get(id).is_some_and(Option::is_some)
-        } else {
-            self.sqs.get(id).is_some_and(Option::is_some)
-        };
-        if !exists {
-            tracing::warn!(id, "doorbell of a queue that does not exist");
-            self.events
-                .raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_REGISTER);
-            return;
-        }
-        let stored = self
-            .doorbells
-            .store_release(u64::from(index) * 4, value & 0xFFFF);
-        debug_assert!(stored.is_ok());
-    }
-
-    /// The doorbell of a queue as it is in the page.
-    fn doorbell(&self, id: u16, is_cq: bool) -> u32 {
-        let index = u64::from(id) * 2 + u64::from(is_cq);
-        self.doorbells.load_acquire(index * 4).unwrap_or(0)
-    }
-
-    fn refresh_tail(&mut self, index: usize, host: &mut dyn Host) {
-        let Some(Some(sq)) = self.sqs.get(index) else {
-            return;
-        };
-        let value = match sq.shadow {
-            Some(shadow) => read_shadow(shadow.doorbell, host),
-            None => Some(self.doorbell(sq.id, false)),
-        };
-        let Some(Some(sq)) = self.sqs.get_mut(index) else {
-            return;
-        };
-        let Some(value) = value else {
-            return self.fatal("the shadow doorbells can't be read");
-        };
-        if value != sq.tail()
-            && let Err(bad) = sq.set_tail(value)
-        {
-            let (id, good) = (sq.id, sq.tail());
-            self.bad_doorbell(id, false, bad, good);
-        }
-    }
-
-    fn refresh_head(&mut self, index: usize, host: &mut dyn Host) {
-        let Some(Some(cq)) = self.cqs.get(index) else {
-            return;
-        };
-        let value = match cq.shadow {
-            Some(shadow) => read_shadow(shadow.doorbell, host),
-            None => Some(self.doorbell(cq.id, true)),
-        };
-        let Some(Some(cq)) = self.cqs.get_mut(index) else {
-            return;
-        };
-        let Some(value) = value else {
-            return self.fatal("the shadow doorbells can't be read");
-        };
-        if value != cq.head()
-            && let Err(bad) = cq.set_head(value)
-        {
-            let (id, good) = (cq.id, cq.head());
-            self.bad_doorbell(id, true, bad, good);
-        }
-    }
-
-    /// Tells the host of a nonsensical doorbell, once: the page gets the last good value back.
-    fn bad_doorbell(&mut self, id: u16, is_cq: bool, bad: BadDoorbell, good: u32) {
-        let index = u64::from(id) * 2 + u64::from(is_cq);
-        if self.doorbells.store_release(index * 4, good).is_ok()
-            && self
-                .events
-                .raise(nvme_spec::admin::AsyncEvent::INVALID_DOORBELL_VALUE)
-        {
-            tracing::warn!(id, is_cq, value = bad.0, "a doorbell got an invalid value");
-        }
-    }
-
-    /// Completes outstanding event requests for which there is an event.
-    pub(crate) fn deliver_events(
-        &mut self,
-        now: Ns,
-        subsystem: &mut Subsystem,
-        host: &mut dyn Host,
-    ) {
-        while let Some((ticket, result)) = self.events.deliver(&self.features) {
-            // The request waited without being work; now it is completed as any command.
-            self.activity.enter(now);
-            let event = Due::Post {
-                ticket,
-                result: result.into(),
-                status: Status::SUCCESS,
-            };
-            self.schedule(now, now, event, subsystem, host);
-        }
-    }
-
-    fn await_event(
-        &mut self,
-        now: Ns,
-        ticket: Ticket,
-        sqe: &Sqe,
-        subsystem: &mut Subsystem,
-        host: &mut dyn Host,
-    ) {
-        // A request that waits for ever is no work: it doesn't make the drive busy.
-        self.activity.leave(now);
-        if let Err(ticket) = self.events.request(ticket) {
-            let error = NvmeError::from(Status::AER_LIMIT_EXCEEDED);
-            self.activity.enter(now);
-            return self.settle(now, ticket, sqe, 0, Err(error), subsystem, host);
-        }
+impl Drop for Controller {
+    /// A drive may be taken away at any time: its host finds out by other means.
+    fn drop(&mut self) {
+        self.forget(|_| {});
     }
 }
 
@@ -693,11 +583,4 @@ fn doorbell_page() -> Result<Mapping, MapError> {
     let fd = file.descriptor().map(|(fd, _)| fd.try_clone_to_owned());
     let fd = fd.and_then(Result::ok).ok_or(MapError::Size(size))?;
     Mapping::file(fd, offset, size, Access::ReadWrite)
-}
-
-fn read_shadow(iova: u64, host: &mut dyn Host) -> Option<u32> {
-    let mut bytes = [0; 4];
-    host.read(iova, &mut bytes).ok()?;
-    core::sync::atomic::fence(core::sync::atomic::Ordering::Acquire);
-    Some(u32::from_le_bytes(bytes))
 }

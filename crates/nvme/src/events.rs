@@ -1,7 +1,6 @@
 //! Asynchronous events (Base, 5.1.2).
 
 use crate::features::Features;
-use crate::ticket::Ticket;
 use nvme_spec::Lid;
 use nvme_spec::admin::{AsyncEvent, AsyncEventType};
 
@@ -11,7 +10,8 @@ pub const MAX_REQUESTS: usize = 4;
 /// Requests that wait for an event, and events that wait for a request.
 #[derive(Default)]
 pub struct Events {
-    requests: Vec<Ticket>,
+    /// Command identifiers. The admin queue is the only one that takes requests.
+    requests: Vec<u16>,
     /// At most one of each kind: a second one would tell nothing new.
     pending: Vec<AsyncEvent>,
     /// Types that were reported and whose log page the host has not read yet.
@@ -19,16 +19,14 @@ pub struct Events {
 }
 
 impl Events {
-    /// A host's request for the next event; comes back when there are too many.
-    ///
-    /// # Errors
-    /// With the ticket of the request that is one too many.
-    pub fn request(&mut self, ticket: Ticket) -> Result<(), Ticket> {
-        if self.requests.len() >= MAX_REQUESTS {
-            return Err(ticket);
+    /// A host's request for the next event; `false` when it is one too many.
+    #[must_use]
+    pub fn request(&mut self, cid: u16) -> bool {
+        let room = self.requests.len() < MAX_REQUESTS;
+        if room {
+            self.requests.push(cid);
         }
-        self.requests.push(ticket);
-        Ok(())
+        room
     }
 
     /// Something happened. `false` when the same event already waits to be told.
@@ -48,7 +46,7 @@ impl Events {
 
     /// Takes a request and the event that completes it. Notices that the host has not enabled are
     /// forgotten.
-    pub fn deliver(&mut self, features: &Features) -> Option<(Ticket, u32)> {
+    pub fn deliver(&mut self, features: &Features) -> Option<(u16, u32)> {
         self.pending.retain(|event| features.wants(*event));
         let free = |event: &AsyncEvent| !self.masked.iter().any(|(aet, _)| *aet == event.aet());
         let at = self.pending.iter().position(free)?;
@@ -65,21 +63,17 @@ impl Events {
         self.masked.retain(|(_, masked)| *masked != lid);
     }
 
-    /// Takes the requests that are wanted, to abort them.
-    pub fn withdraw(&mut self, wanted: impl FnMut(&mut Ticket) -> bool) -> Vec<Ticket> {
-        self.requests.extract_if(.., wanted).collect()
+    /// Takes the request `cid`, to abort it; `false` when there is none.
+    #[must_use]
+    pub fn withdraw(&mut self, cid: u16) -> bool {
+        let at = self.requests.iter().position(|&request| request == cid);
+        at.map(|at| self.requests.remove(at)).is_some()
     }
 
-    /// Forgets requests and events; the requests' tickets are abandoned.
+    /// Forgets requests and events.
     pub fn reset(&mut self) {
-        self.requests.drain(..).for_each(Ticket::redeem);
+        self.requests.clear();
         self.pending.clear();
         self.masked.clear();
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.reset();
     }
 }

@@ -30,7 +30,7 @@ pub struct HostCounters {
 /// leaves when its completion is due, not when this host got round to posting it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Activity {
-    in_flight: u64,
+    in_flight: usize,
     since: Ns,
     busy: Ns,
 }
@@ -51,6 +51,12 @@ impl Activity {
             self.busy += due - self.since;
             self.since = self.since.max(due);
         }
+    }
+
+    /// Commands that are in the drive.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     /// All commands were forgotten. The busy time stays.

@@ -186,6 +186,15 @@ impl Subsystem {
         self.finished.retain(|done| done.token != token);
     }
 
+    /// Why a command that names a namespace that is not there fails: it is inactive, or it can't
+    /// be (Base, 3.2.1.4).
+    pub(crate) fn absent(&self, nsid: u32) -> NvmeError {
+        if (1..=self.max_nsid()).contains(&nsid) {
+            return NvmeError::field(format!("namespace {nsid} is inactive"));
+        }
+        nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT.into()
+    }
+
     /// Calls `act` with the namespace that the command names and all that it may use.
     pub(crate) fn with_namespace<T>(
         &mut self,
@@ -197,10 +206,10 @@ impl Subsystem {
             .namespaces
             .iter()
             .position(|namespace| namespace.nsid == nsid);
-        let index = index.ok_or(nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT)?;
+        let index = index.ok_or_else(|| self.absent(nsid))?;
         let (below, rest) = self.namespaces.split_at_mut(index);
         let Some((own, above)) = rest.split_first_mut() else {
-            return Err(nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT.into());
+            return Err(nvme_spec::Status::INTERNAL_ERROR.into());
         };
         let mut cx = Cx {
             now: call.now,

@@ -2,7 +2,7 @@
 
 use super::Controller;
 use crate::error::NvmeError;
-use crate::queue::{CQE_SIZE, CompletionQueue, SQE_SIZE, Shadow, SubmissionQueue};
+use crate::queue::{CQE_SIZE, CompletionQueue, SQE_SIZE, SubmissionQueue};
 use crate::set::Token;
 use crate::subsystem::Subsystem;
 use crate::ticket::Ticket;
@@ -24,18 +24,8 @@ impl Controller {
 
     /// Forgets all queues and the commands in them.
     pub(crate) fn reset(&mut self, subsystem: &mut Subsystem) {
-        for (_, due) in self.heap.extract(|_| true) {
-            if let Some(ticket) = due.into_ticket() {
-                ticket.redeem();
-            }
-        }
-        for (number, flight) in core::mem::take(&mut self.flights) {
-            subsystem.abandon(Token {
-                controller: self.config.id,
-                number,
-            });
-            flight.ticket.redeem();
-        }
+        let controller = self.config.id;
+        self.forget(|number| subsystem.abandon(Token { controller, number }));
         self.events.reset();
         self.features.reset();
         self.activity.reset();
@@ -52,6 +42,20 @@ impl Controller {
                 .doorbells
                 .store_release((u64::from(id) * 2 + is_cq) * 4, 0);
             debug_assert!(cleared.is_ok());
+        }
+    }
+
+    /// Forgets the commands that are in the drive; `gone` is told the numbers of those that may be
+    /// parked.
+    pub(super) fn forget(&mut self, mut gone: impl FnMut(u64)) {
+        for (_, due) in self.heap.extract(|_| true) {
+            if let Some(ticket) = due.into_ticket() {
+                ticket.redeem();
+            }
+        }
+        for (number, flight) in core::mem::take(&mut self.flights) {
+            gone(number);
+            flight.ticket.redeem();
         }
     }
 
@@ -133,7 +137,11 @@ impl Controller {
             .get(usize::from(cdw10.qid()))
             .is_some_and(Option::is_some);
         let cqid = usize::from(cdw11.cqid());
-        if cqid == 0 || self.cqs.get(cqid).is_none_or(Option::is_none) {
+        if cqid == 0 || cqid > usize::from(self.config.queues) {
+            let reason = format!("completion queue {cqid} can't be used");
+            return Err(NvmeError::new(Status::INVALID_QUEUE_ID, reason));
+        }
+        if self.cqs.get(cqid).is_none_or(Option::is_none) {
             let reason = format!("completion queue {cqid} does not exist");
             return Err(NvmeError::new(Status::COMPLETION_QUEUE_INVALID, reason));
         }
@@ -216,14 +224,13 @@ impl Controller {
         for ticket in tickets {
             self.post(now, ticket, 0, Status::ABORT_REQUESTED, host);
         }
-        let requests = self
-            .events
-            .withdraw(|ticket| ticket.sqid == sqid && ticket.cid == cid);
-        let found = found || !requests.is_empty();
-        for ticket in requests {
-            // As when it is completed by an event: it was never work.
-            self.activity.enter(now);
+        if sqid == 0
+            && self.room(0, 1, host) > 0
+            && self.events.withdraw(cid)
+            && let Some(ticket) = self.ticket_for_request(now, cid)
+        {
             self.post(now, ticket, 0, Status::ABORT_REQUESTED, host);
+            return true;
         }
         found
     }
@@ -254,92 +261,4 @@ impl Controller {
         }
         tickets
     }
-
-    /// Doorbell Buffer Config (Base, 5.2.5): from now on the doorbells of I/O queues are read from
-    /// `doorbells` in host memory, and the host looks into `event_indexes` before it rings.
-    pub(crate) fn configure_shadow(
-        &mut self,
-        doorbells: u64,
-        event_indexes: u64,
-        host: &mut dyn Host,
-    ) -> Result<(), NvmeError> {
-        if (doorbells | event_indexes) & (self.page - 1) != 0 {
-            return Err(NvmeError::field("the buffers of doorbells start on a page"));
-        }
-        let mut probe = [0; 4];
-        host.read(doorbells, &mut probe)?;
-        host.write(event_indexes, &probe.map(|_| 0))?;
-        self.shadow = Some((doorbells, event_indexes));
-        for id in 1..=self.config.queues {
-            let index = usize::from(id);
-            let (tail, head) = (self.doorbell(id, false), self.doorbell(id, true));
-            let (sq_shadow, cq_shadow) = (self.shadow_of(id, false), self.shadow_of(id, true));
-            if let Some(Some(sq)) = self.sqs.get_mut(index) {
-                sq.shadow = sq_shadow;
-                hand_over(sq_shadow, tail, host)?;
-            }
-            if let Some(Some(cq)) = self.cqs.get_mut(index) {
-                cq.shadow = cq_shadow;
-                hand_over(cq_shadow, head, host)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn shadow_of(&self, id: u16, is_cq: bool) -> Option<Shadow> {
-        let (doorbells, event_indexes) = self.shadow?;
-        let offset = u64::from(id) * 8 + u64::from(is_cq) * 4;
-        Some(Shadow {
-            doorbell: doorbells + offset,
-            event_index: event_indexes + offset,
-        })
-    }
-
-    /// Before the drive sleeps: asks for real doorbells by setting the event indexes. Whether a
-    /// command came meanwhile comes back: then there is no sleep.
-    pub fn arm(&mut self, host: &mut dyn Host) -> bool {
-        if !self.registers.is_running() {
-            return false;
-        }
-        if self.shadow.is_some() {
-            let tails = self.sqs.iter().flatten().map(|sq| (sq.shadow, sq.tail()));
-            let heads = self.cqs.iter().flatten().map(|cq| (cq.shadow, cq.head()));
-            for (shadow, value) in tails.chain(heads) {
-                if let Some(shadow) = shadow
-                    && host
-                        .write(shadow.event_index, &value.to_le_bytes())
-                        .is_err()
-                {
-                    self.fatal("the event indexes can't be written");
-                    return true;
-                }
-            }
-            // The host writes its doorbell and then reads the index; we the other way round. One
-            // of the two sees the other's value.
-            core::sync::atomic::fence(core::sync::atomic::Ordering::SeqCst);
-        }
-        for index in 0..self.sqs.len() {
-            self.refresh_tail(index, host);
-        }
-        let waiting: Vec<usize> = self
-            .sqs
-            .iter()
-            .flatten()
-            .filter(|sq| sq.is_pending())
-            .map(|sq| usize::from(sq.cqid))
-            .collect();
-        waiting.into_iter().any(|cqid| self.room(cqid, 1, host) > 0)
-    }
-}
-
-/// The shadow doorbell of a queue that is in use begins with what its real one says, unless the
-/// host has already moved it.
-fn hand_over(shadow: Option<Shadow>, value: u32, host: &mut dyn Host) -> Result<(), NvmeError> {
-    let Some(shadow) = shadow else { return Ok(()) };
-    let mut bytes = [0; 4];
-    host.read(shadow.doorbell, &mut bytes)?;
-    if u32::from_le_bytes(bytes) == 0 {
-        host.write(shadow.doorbell, &value.to_le_bytes())?;
-    }
-    Ok(host.write(shadow.event_index, &value.to_le_bytes())?)
 }
