@@ -5,8 +5,11 @@ use crate::interrupt;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use ersatz_drive_file::{DriveFile, Limits};
-use ersatz_vm::{Accelerator, Environment, Guest, Inherit, Progress, Task};
+use ersatz_vm::{
+    Accelerator, Environment, Guest, GuestFile, Inherit, MemoryBackend, Progress, Task,
+};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +19,7 @@ Examples:
   ersatz vm examples/drives/csd.toml
   ersatz vm examples/drives/csd.toml -- nvme list
   ersatz vm examples/drives/csd.toml -- sh -c 'mkfs.ext4 -q /dev/nvme0n1 && ersatz csd list'
+  ersatz vm examples/drives/csd.toml --file examples/programs/sum.o -- ersatz csd load /root/sum.o
   ersatz vm --no-drive -- uname -a
 
 The first run fetches QEMU (unless the machine has 10.1 or later), a kernel and tools from Debian's
@@ -46,6 +50,12 @@ pub struct Args {
     /// Whether to use hardware virtualisation.
     #[arg(long, value_enum, default_value_t = Kvm::Auto)]
     kvm: Kvm,
+    /// A file to put into the guest, in /root if GUEST is not given; repeat for more.
+    #[arg(long = "file", value_name = "HOST[:GUEST]", value_parser = guest_file)]
+    files: Vec<GuestFile>,
+    /// How the drive reaches the guest's memory.
+    #[arg(long, value_enum, default_value_t = GuestMemory::Shared)]
+    guest_memory: GuestMemory,
     /// Kill the guest when it has not powered off after this many seconds.
     #[arg(long, value_name = "S")]
     timeout: Option<u64>,
@@ -61,6 +71,37 @@ enum Kvm {
     Auto,
     /// Emulate the processor.
     Off,
+}
+
+/// How the drive reaches the guest's memory.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GuestMemory {
+    /// It maps it.
+    Shared,
+    /// It has to ask QEMU for each byte: slow, for testing.
+    Messages,
+}
+
+/// Parses `HOST[:GUEST]`. A file that can be executed here can be executed there.
+fn guest_file(text: &str) -> Result<GuestFile, String> {
+    let (host, guest) = match text.split_once(':') {
+        Some((host, guest)) => (PathBuf::from(host), guest.to_owned()),
+        None => {
+            let host = PathBuf::from(text);
+            let name = host.file_name().and_then(|name| name.to_str());
+            let guest = format!("/root/{}", name.ok_or("not the path of a file")?);
+            (host, guest)
+        }
+    };
+    if !guest.starts_with('/') {
+        return Err("the path in the guest has to be absolute".to_owned());
+    }
+    let metadata = std::fs::metadata(&host).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("not a file".to_owned());
+    }
+    let mode = metadata.permissions().mode() & 0o777;
+    Ok(GuestFile { host, guest, mode })
 }
 
 pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
@@ -99,6 +140,11 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
         accelerator: match args.kvm {
             Kvm::Auto => Accelerator::Auto,
             Kvm::Off => Accelerator::Tcg,
+        },
+        files: args.files,
+        memory_backend: match args.guest_memory {
+            GuestMemory::Shared => MemoryBackend::Shared,
+            GuestMemory::Messages => MemoryBackend::Plain,
         },
         timeout: args.timeout.map(Duration::from_secs),
         ..Guest::default()
