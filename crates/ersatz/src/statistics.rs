@@ -102,8 +102,8 @@ impl Statistics {
         } else if self.is_late() {
             format!(
                 "This machine was too slow for the modelled drive: one completion in a hundred came \
-                 {p99} or more after it was due. Latencies that a host measured are too long by \
-                 as much; modelled times are not affected."
+                 {p99} or more after it was due. Times that a host measured are too long by as \
+                 much; modelled times end when a completion was due."
             )
         } else {
             format!(

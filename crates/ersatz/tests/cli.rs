@@ -51,7 +51,11 @@ fn a_wrong_command_line_exits_with_2() {
     assert!(run(&["frob"]).fails(2).contains("unrecognized subcommand"));
     assert!(run(&["serve", "x.toml"]).fails(2).contains("--socket"));
     assert!(run(&["vm"]).fails(2).contains("DRIVE.toml"));
-    assert!(run(&["demo", "--size", "lots"]).fails(2).contains("is not a number such as"));
+    assert!(
+        run(&["demo", "--size", "lots"])
+            .fails(2)
+            .contains("is not a number such as")
+    );
 }
 
 #[test]
@@ -83,7 +87,10 @@ fn a_socket_that_is_taken_is_left_alone() {
     let socket = folder.path().join("drive.sock");
     let _other = UnixListener::bind(&socket).expect("a socket");
     let error = run(&["serve", &path, "--socket", socket.to_str().expect("UTF-8")]).fails(1);
-    assert!(error.contains("listen at") && error.contains("in use"), "{error}");
+    assert!(
+        error.contains("listen at") && error.contains("in use"),
+        "{error}"
+    );
     assert!(socket.exists());
 }
 
@@ -91,12 +98,19 @@ fn a_socket_that_is_taken_is_left_alone() {
 fn an_interrupted_drive_says_what_it_did_and_removes_its_socket() {
     let drive = Drive::serve(SMALL, &[]);
     assert!(drive.first_line.contains("SMALL"), "{}", drive.first_line);
-    assert!(drive.first_line.contains("1 MiB of memory"), "{}", drive.first_line);
+    assert!(
+        drive.first_line.contains("1 MiB of memory"),
+        "{}",
+        drive.first_line
+    );
     drive.csd(&["list"]).ok();
     let socket = drive.socket();
     let (code, rest) = drive.interrupt();
     assert_eq!(code, Some(0));
-    assert!(rest.contains("commands completed") && rest.contains("lateness"), "{rest}");
+    assert!(
+        rest.contains("commands completed") && rest.contains("lateness"),
+        "{rest}"
+    );
     assert!(!socket.exists());
 }
 
@@ -114,7 +128,11 @@ fn json_output_of_a_drive_is_two_lines() {
 
 #[test]
 fn a_device_that_is_not_there_is_named() {
-    for device in ["vfio-user:/nonexistent/socket", "/dev/nonexistent", "/dev/null"] {
+    for device in [
+        "vfio-user:/nonexistent/socket",
+        "/dev/nonexistent",
+        "/dev/null",
+    ] {
         let error = run(&["csd", "--device", device, "list"]).fails(1);
         let path = device.trim_start_matches("vfio-user:");
         assert!(error.contains(path), "{error}");
@@ -133,7 +151,9 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     let drive = Drive::serve(SMALL, &[]);
     let device = format!("vfio-user:{}", drive.socket().display());
     let mut command = ersatz(&["csd", "--device", &device, "read", "0", "1MiB"]);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped());
     let mut child = command.spawn().expect("it starts");
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
@@ -148,6 +168,9 @@ fn examples_of_drives_are_accepted() {
         // It is loaded before the socket is bound, which fails here.
         let path = path.to_str().expect("UTF-8").to_owned();
         let error = run(&["serve", &path, "--socket", "/nonexistent/s"]).fails(1);
-        assert!(error.contains("listen at /nonexistent/s"), "{path}: {error}");
+        assert!(
+            error.contains("listen at /nonexistent/s"),
+            "{path}: {error}"
+        );
     }
 }

@@ -11,7 +11,9 @@ fn drive() -> Drive {
 /// Loads and activates count_lines in slot 0.
 fn with_program() -> Drive {
     let drive = drive();
-    drive.csd(&["load", &example("programs/count_lines.o")]).ok();
+    drive
+        .csd(&["load", &example("programs/count_lines.o")])
+        .ok();
     drive.csd(&["activate", "0"]).ok();
     drive
 }
@@ -20,11 +22,20 @@ fn with_program() -> Drive {
 fn list_shows_what_the_drive_has() {
     let drive = drive();
     let list = drive.csd(&["list"]).ok();
-    for words in ["SMALL", "flash", "memory", "compute", "0 of 4 slots used", "types: ebpf"] {
+    for words in [
+        "SMALL",
+        "flash",
+        "memory",
+        "compute",
+        "0 of 4 slots used",
+        "types: ebpf",
+    ] {
         assert!(list.contains(words), "{words}: {list}");
     }
     let list = drive.json(&["list"]);
-    let namespaces = list["drives"][0]["namespaces"].as_array().expect("namespaces");
+    let namespaces = list["drives"][0]["namespaces"]
+        .as_array()
+        .expect("namespaces");
     let kinds: Vec<_> = namespaces.iter().map(|ns| &ns["kind"]).collect();
     assert_eq!(kinds, ["nvm", "memory", "compute"]);
     assert_eq!(namespaces[1]["bytes"], 1 << 20);
@@ -35,19 +46,33 @@ fn list_shows_what_the_drive_has() {
 #[test]
 fn a_program_goes_through_its_life() {
     let drive = drive();
-    assert!(drive.csd(&["programs"]).ok().contains("None of the 4 program slots"));
+    assert!(
+        drive
+            .csd(&["programs"])
+            .ok()
+            .contains("None of the 4 program slots")
+    );
     let object = example("programs/count_lines.o");
     let loaded = drive.json(&["load", &object, "--slot", "2", "--puid", "0xBEEF"]);
     assert_eq!(loaded["slot"], 2);
     let programs = drive.csd(&["programs"]).ok();
-    assert!(programs.contains("0xbeef") && programs.contains("loaded"), "{programs}");
+    assert!(
+        programs.contains("0xbeef") && programs.contains("loaded"),
+        "{programs}"
+    );
 
     let error = drive.csd(&["exec", "2"]).fails(1);
-    assert!(error.contains("execute program slot 2: Program Not Activated"), "{error}");
+    assert!(
+        error.contains("execute program slot 2: Program Not Activated"),
+        "{error}"
+    );
     assert_eq!(drive.csd(&["activate", "2"]).ok(), "Activated slot 2.\n");
     assert_eq!(drive.json(&["programs"])["programs"][0]["active"], true);
     let error = drive.csd(&["unload", "2"]).fails(1);
-    assert!(error.contains("unload program slot 2: Program In Use"), "{error}");
+    assert!(
+        error.contains("unload program slot 2: Program In Use"),
+        "{error}"
+    );
     drive.csd(&["deactivate", "2"]).ok();
     drive.csd(&["unload", "2"]).ok();
     let error = drive.csd(&["activate", "2"]).fails(1);
@@ -61,20 +86,29 @@ fn what_is_written_is_counted_by_the_program() {
     let drive = with_program();
     let text = b"an ERROR\nnone\nERROR ERROR\nlast";
     drive.csd_with(&["write", "4KiB"], text).ok();
-    let (range, len) = (format!("4KiB:{}", text.len().next_multiple_of(4)), text.len().to_string());
-    let exec = ["exec", "0", "--range", &range, "--param", &len, "--data", "ERROR"];
+    let (range, len) = (
+        format!("4KiB:{}", text.len().next_multiple_of(4)),
+        text.len().to_string(),
+    );
+    let exec = [
+        "exec", "0", "--range", &range, "--param", &len, "--data", "ERROR",
+    ];
     assert_eq!(drive.csd(&exec).ok(), "2 (0x2)\n");
     assert_eq!(drive.json(&exec)["result"], 2);
 
     let token = drive.folder().join("token");
     std::fs::write(&token, "none").expect("a file");
     let token = format!("@{}", token.display());
-    let exec = ["exec", "0", "--range", &range, "--param", &len, "--data", &token];
+    let exec = [
+        "exec", "0", "--range", &range, "--param", &len, "--data", &token,
+    ];
     assert_eq!(drive.csd(&exec).ok(), "1 (0x1)\n");
 
     let set = drive.json(&["set-create", "--range", &range])["set"].to_string();
     assert!(drive.csd(&["sets"]).ok().contains(&set));
-    let exec = ["exec", "0", "--set", &set, "--param", &len, "--data", "ERROR"];
+    let exec = [
+        "exec", "0", "--set", &set, "--param", &len, "--data", "ERROR",
+    ];
     assert_eq!(drive.csd(&exec).ok(), "2 (0x2)\n");
     drive.csd(&["set-delete", &set]).ok();
     assert_eq!(drive.json(&["sets"])["sets"], serde_json::json!([]));
@@ -101,7 +135,10 @@ fn memory_reads_back_what_was_written_and_nothing_around_it_changes() {
     assert_eq!(drive.csd(&["read", "13", "5", "--raw"]).ok(), "hello");
     assert_eq!(drive.json(&["read", "13", "5"])["hex"], "68656c6c6f");
     drive.csd(&["fill", "0", "16"]).ok();
-    assert_eq!(drive.json(&["read", "12", "4", "--memory", "2"])["hex"], "00000000");
+    assert_eq!(
+        drive.json(&["read", "12", "4", "--memory", "2"])["hex"],
+        "00000000"
+    );
 }
 
 #[test]
@@ -109,14 +146,23 @@ fn copies_stay_inside_the_drive() {
     let drive = drive();
     drive.csd_with(&["write", "0"], &[7; 1024]).ok();
     // Flash that was never written reads as zeros.
-    let copied = drive.csd(&["copy", "--from-lba", "2", "--blocks", "1", "--to", "512"]).ok();
+    let copied = drive
+        .csd(&["copy", "--from-lba", "2", "--blocks", "1", "--to", "512"])
+        .ok();
     assert_eq!(copied, "Copied 512 B to memory 2 at byte 512.\n");
     assert_eq!(drive.json(&["read", "508", "8"])["hex"], "0707070700000000");
-    drive.csd(&["copy", "--from-memory", "2:0:512", "--to", "1KiB"]).ok();
+    drive
+        .csd(&["copy", "--from-memory", "2:0:512", "--to", "1KiB"])
+        .ok();
     assert_eq!(drive.json(&["read", "1KiB", "4"])["hex"], "07070707");
     let stats = drive.json(&["stats"]);
     assert_eq!(stats["bytes_inside"], 1024);
-    assert!(drive.csd(&["stats"]).ok().contains("bytes moved inside the drive"));
+    assert!(
+        drive
+            .csd(&["stats"])
+            .ok()
+            .contains("bytes moved inside the drive")
+    );
 }
 
 #[test]
@@ -124,7 +170,9 @@ fn what_the_drive_has_survives_clients_that_come_and_go() {
     let drive = with_program();
     drive.csd_with(&["write", "0"], b"ERROR\n  ").ok();
     for _ in 0..3 {
-        let exec = ["exec", "0", "--range", "0:8", "--param", "8", "--data", "ERROR"];
+        let exec = [
+            "exec", "0", "--range", "0:8", "--param", "8", "--data", "ERROR",
+        ];
         assert_eq!(drive.csd(&exec).ok(), "1 (0x1)\n");
     }
 }
@@ -138,32 +186,88 @@ fn what_is_refused_is_refused_in_words() {
     for (args, code, words) in [
         (&["load", &not_a_program][..], 1, "Invalid Program Data"),
         (&["load", missing], 1, "No such file"),
-        (&["load", &not_a_program, "--type", "0xD0"], 1, "Invalid Program Type"),
-        (&["load", &not_a_program, "--type", "wasm"], 2, "neither ebpf nor the number of a type"),
+        (
+            &["load", &not_a_program, "--type", "0xD0"],
+            1,
+            "Invalid Program Type",
+        ),
+        (
+            &["load", &not_a_program, "--type", "wasm"],
+            2,
+            "neither ebpf nor the number of a type",
+        ),
         (&["load", &not_a_program, "--slot", "0"], 1, "load"),
         (&["load", &not_a_program, "--slot", "70000"], 2, "16 bits"),
         (&["activate", "one"], 2, "is not a number"),
         (&["exec", "0", "--range", "0"], 2, "[NSID:]ADDR:LEN"),
-        (&["exec", "0", "--range", "1:0:4"], 1, "namespace 1 is no memory namespace"),
-        (&["exec", "0", "--range", "0:2MiB"], 1, "reach beyond its 1048576 bytes"),
+        (
+            &["exec", "0", "--range", "1:0:4"],
+            1,
+            "namespace 1 is no memory namespace",
+        ),
+        (
+            &["exec", "0", "--range", "0:2MiB"],
+            1,
+            "reach beyond its 1048576 bytes",
+        ),
         (&["exec", "0", "--range", "0:4GiB"], 1, "less than 4 GiB"),
-        (&["exec", "0", "--range", "0:8", "--range", "4:8"], 1, "overlaps"),
-        (&["exec", "0", "--range", "0:8", "--set", "1"], 2, "cannot be used with"),
-        (&["exec", "0", "--param", "1", "--param", "2", "--param", "3"], 2, "2 parameters"),
-        (&["exec", "0", "--compute", "2"], 1, "namespace 2 is no compute namespace"),
+        (
+            &["exec", "0", "--range", "0:8", "--range", "4:8"],
+            1,
+            "overlaps",
+        ),
+        (
+            &["exec", "0", "--range", "0:8", "--set", "1"],
+            2,
+            "cannot be used with",
+        ),
+        (
+            &["exec", "0", "--param", "1", "--param", "2", "--param", "3"],
+            2,
+            "2 parameters",
+        ),
+        (
+            &["exec", "0", "--compute", "2"],
+            1,
+            "namespace 2 is no compute namespace",
+        ),
         (&["set-create"], 2, "--range"),
-        (&["set-delete", "9"], 1, "delete memory range set 9: Invalid Memory Range Set"),
+        (
+            &["set-delete", "9"],
+            1,
+            "delete memory range set 9: Invalid Memory Range Set",
+        ),
         (&["copy", "--to", "0"], 2, "--from-lba"),
         (&["copy", "--from-lba", "0", "--to", "0"], 2, "--blocks"),
-        (&["copy", "--from-lba", "0", "--blocks", "1M", "--to", "0"], 1, "reach beyond the 2048"),
-        (&["copy", "--from-lba", "0", "--blocks", "1", "--to", "3"], 1, "multiples of 4"),
+        (
+            &["copy", "--from-lba", "0", "--blocks", "1M", "--to", "0"],
+            1,
+            "reach beyond the 2048",
+        ),
+        (
+            &["copy", "--from-lba", "0", "--blocks", "1", "--to", "3"],
+            1,
+            "multiples of 4",
+        ),
         (&["copy", "--file", missing, "--to", "0"], 1, missing),
         (&["copy", "--from-memory", "0:8", "--to", "4"], 1, "overlap"),
         (&["write", "0", missing], 1, "No such file"),
-        (&["write", "1MiB", &not_a_program], 1, "more bytes than the 0 of device memory"),
-        (&["write", "0", "/dev/zero"], 1, "more bytes than the 1048576"),
+        (
+            &["write", "1MiB", &not_a_program],
+            1,
+            "more bytes than the 0 of device memory",
+        ),
+        (
+            &["write", "0", "/dev/zero"],
+            1,
+            "more bytes than the 1048576",
+        ),
         (&["read", "1MiB", "4"], 1, "reach beyond its 1048576 bytes"),
-        (&["read", "0", "4", "--memory", "3"], 1, "namespace 3 is no memory namespace"),
+        (
+            &["read", "0", "4", "--memory", "3"],
+            1,
+            "namespace 3 is no memory namespace",
+        ),
         (&["fill", "2", "4"], 1, "multiples of 4"),
         (&["frob"], 2, "unrecognized subcommand"),
     ] {

@@ -27,14 +27,24 @@ impl Child {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().context("start the drive's process")?;
-        let output = process.stdout.take().context("the drive's process has no output")?;
+        let output = process
+            .stdout
+            .take()
+            .context("the drive's process has no output")?;
         let (output, socket) = (BufReader::new(output), socket.to_owned());
-        let mut this = Self { process, output, socket };
+        let mut this = Self {
+            process,
+            output,
+            socket,
+        };
         // A drive that listens says so in a line.
         let mut line = String::new();
         let read = this.output.by_ref().take(1 << 20).read_line(&mut line);
         if read.context("hear of the drive's process")? == 0 {
-            let status = this.process.wait().context("wait for the drive's process")?;
+            let status = this
+                .process
+                .wait()
+                .context("wait for the drive's process")?;
             bail!("the drive did not start ({status})");
         }
         Ok(this)
@@ -49,7 +59,9 @@ impl Child {
     pub fn stop(mut self) -> Result<()> {
         kill_process(Pid::from_child(&self.process), Signal::TERM).context("end the drive")?;
         let mut rest = Vec::new();
-        self.output.read_to_end(&mut rest).context("wait for the drive's end")?;
+        self.output
+            .read_to_end(&mut rest)
+            .context("wait for the drive's end")?;
         let status = self.process.wait().context("wait for the drive's end")?;
         if !status.success() {
             bail!("the drive failed ({status})");

@@ -4,9 +4,24 @@ use ersatz_engine::Rng;
 use std::io::Write;
 
 const HOSTS: u64 = 48;
-const SERVICES: [&str; 8] =
-    ["gateway", "orders", "payments", "search", "sessions", "images", "mail", "inventory"];
-const PATHS: [&str; 6] = ["/api/v1/orders", "/api/v1/cart", "/login", "/search", "/img", "/health"];
+const SERVICES: [&str; 8] = [
+    "gateway",
+    "orders",
+    "payments",
+    "search",
+    "sessions",
+    "images",
+    "mail",
+    "inventory",
+];
+const PATHS: [&str; 6] = [
+    "/api/v1/orders",
+    "/api/v1/cart",
+    "/login",
+    "/search",
+    "/img",
+    "/health",
+];
 const WARNINGS: [&str; 4] = [
     "retry after the peer closed the connection",
     "slow query, 0 errors so far",
@@ -33,7 +48,12 @@ pub struct Log {
 impl Log {
     /// The log from its beginning.
     pub fn new() -> Self {
-        Self { rng: Rng::new(0x0E_25A7), clock: 0, line: Vec::new(), given: 0 }
+        Self {
+            rng: Rng::new(0x0E_25A7),
+            clock: 0,
+            line: Vec::new(),
+            given: 0,
+        }
     }
 
     /// Writes the next bytes of the log.
@@ -52,7 +72,9 @@ impl Log {
     }
 
     fn next_line(&mut self) {
-        let Self { rng, clock, line, .. } = self;
+        let Self {
+            rng, clock, line, ..
+        } = self;
         line.clear();
         self.given = 0;
         *clock += rng.below(40);
@@ -75,7 +97,12 @@ impl Log {
              {level:<5} request={request:016x} "
         );
         let _ = match event {
-            0..3 => writeln!(line, "{} after {} ms", pick(rng, &ERRORS), rng.below(30_000)),
+            0..3 => writeln!(
+                line,
+                "{} after {} ms",
+                pick(rng, &ERRORS),
+                rng.below(30_000)
+            ),
             3..10 => writeln!(line, "{}", pick(rng, &WARNINGS)),
             10..25 => writeln!(line, "pool={} queued={}", rng.below(64), rng.below(500)),
             _ => writeln!(
@@ -116,7 +143,10 @@ mod tests {
         let text = str::from_utf8(&bytes).expect("ASCII");
         let lines = text.lines().count();
         let errors = text.lines().filter(|line| line.contains("ERROR")).count();
-        assert!((lines / 50..lines / 25).contains(&errors), "{errors} of {lines}");
+        assert!(
+            (lines / 50..lines / 25).contains(&errors),
+            "{errors} of {lines}"
+        );
         assert!(text.lines().all(|line| line.len() < 256));
     }
 }

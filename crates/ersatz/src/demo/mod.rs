@@ -131,7 +131,14 @@ fn attach(child: &Child, file: &DriveFile) -> Result<Host> {
         NamespaceKind::Compute(found) if ns.id == compute.nsid => Some(found.units),
         _ => None,
     });
-    Ok(Host { csd, stream, nvm, memory, compute, units: units.unwrap_or(1) })
+    Ok(Host {
+        csd,
+        stream,
+        nvm,
+        memory,
+        compute,
+        units: units.unwrap_or(1),
+    })
 }
 
 /// Writes the log, and returns how long that took.
@@ -163,6 +170,8 @@ fn timed(host: &mut Host, count: impl FnOnce(&mut Host) -> Result<Counted>) -> R
 struct Counted {
     /// Lines with the token.
     lines: u64,
+    /// Modelled time that the drive copied from flash to device memory for.
+    copied: Duration,
     /// Real time that this host's processor spent on counting.
     processor: Duration,
 }

@@ -18,7 +18,11 @@ pub fn count(host: &mut Host, size: u64, progress: &Progress) -> Result<Counted>
         bar.inc(piece.len() as u64);
     })?;
     bar.finish_and_clear();
-    Ok(Counted { lines: counter.finish(), processor })
+    Ok(Counted {
+        lines: counter.finish(),
+        copied: Duration::ZERO,
+        processor,
+    })
 }
 
 /// Counts the lines of a text that contain a token, with the processor's vector instructions.
@@ -32,7 +36,11 @@ pub struct LineCounter<'t> {
 impl<'t> LineCounter<'t> {
     /// No lines so far.
     pub fn new(token: &'t [u8]) -> Self {
-        Self { token: Finder::new(token), lines: 0, carry: Vec::new() }
+        Self {
+            token: Finder::new(token),
+            lines: 0,
+            carry: Vec::new(),
+        }
     }
 
     /// Counts the next bytes of the text, which may end anywhere.
@@ -72,7 +80,9 @@ mod tests {
         let expected = text.lines().filter(|line| line.contains("ERROR")).count() as u64;
         for piece in 1..text.len() {
             let mut counter = LineCounter::new(b"ERROR");
-            text.as_bytes().chunks(piece).for_each(|chunk| counter.feed(chunk));
+            text.as_bytes()
+                .chunks(piece)
+                .for_each(|chunk| counter.feed(chunk));
             assert_eq!(counter.finish(), expected, "pieces of {piece}");
         }
     }

@@ -53,11 +53,18 @@ pub fn loads(cuts: &[u64], units: usize, block: u64, granularity: u64) -> Vec<Lo
         let job = |&(start, end): &(u64, u64)| {
             let start = start - slba * block;
             let byte = start - start % granularity;
-            Job { byte, text: end - slba * block - byte }
+            Job {
+                byte,
+                text: end - slba * block - byte,
+            }
         };
         let not_empty = parts.iter().filter(|(start, end)| start < end);
         let jobs = not_empty.map(job).collect();
-        Load { slba, blocks: end.div_ceil(block) - slba, jobs }
+        Load {
+            slba,
+            blocks: end.div_ceil(block) - slba,
+            jobs,
+        }
     };
     parts.chunks(units).map(load).collect()
 }
@@ -112,6 +119,16 @@ mod tests {
     fn a_text_without_lines_is_one_part() {
         let cuts = cuts(1000, 4, |_| Ok::<_, ()>(1000)).expect("it can't fail");
         let loads = loads(&cuts, 4, 512, 4);
-        assert_eq!(loads, [Load { slba: 0, blocks: 2, jobs: vec![Job { byte: 0, text: 1000 }] }]);
+        assert_eq!(
+            loads,
+            [Load {
+                slba: 0,
+                blocks: 2,
+                jobs: vec![Job {
+                    byte: 0,
+                    text: 1000
+                }]
+            }]
+        );
     }
 }

@@ -17,6 +17,8 @@ pub struct Way {
     inside: u64,
     /// Time with commands in the drive, by its model.
     modelled: Duration,
+    /// Of `modelled`, copying from flash to device memory.
+    copied: Duration,
     real: Duration,
     /// Of `real`, what this host's processor spent on counting.
     processor: Duration,
@@ -27,9 +29,12 @@ impl Way {
     pub fn new(counted: Counted, real: Duration, before: &Statistics, after: &Statistics) -> Self {
         Self {
             lines: counted.lines,
-            link: after.bytes_over_link().saturating_sub(before.bytes_over_link()),
+            link: after
+                .bytes_over_link()
+                .saturating_sub(before.bytes_over_link()),
             inside: after.bytes_inside.saturating_sub(before.bytes_inside),
             modelled: Duration::from_nanos(after.busy_ns.saturating_sub(before.busy_ns)),
+            copied: counted.copied,
             real,
             processor: counted.processor,
         }
@@ -41,6 +46,7 @@ impl Way {
             "bytes_over_link": self.link,
             "bytes_inside": self.inside,
             "modelled_ns": nanoseconds(self.modelled),
+            "modelled_copy_ns": nanoseconds(self.copied),
             "real_ns": nanoseconds(self.real),
             "host_processor_ns": nanoseconds(self.processor),
         })
@@ -88,8 +94,13 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut table =
-            table(&["where", ">lines found", ">over the link", ">modelled time *", ">real time **"]);
+        let mut table = table(&[
+            "where",
+            ">lines found",
+            ">over the link",
+            ">modelled time *",
+            ">real time **",
+        ]);
         table.add_row(self.drive.row("in the drive"));
         table.add_row(self.host.row("on the host"));
         let verdict = match self.agrees() {
@@ -101,13 +112,13 @@ impl Report {
              {written}.)\n\n\
              {table}\n\n\
              {verdict} {late}\n\n\
-             *  How long commands were in the drive, by its model: for the drive's way, loading the \
-             program,\n   \
-                copying {inside} from flash to device memory, and {units} compute units that count; \
-             for the\n   \
-                host's way, reading. The host's own work is not modelled: its processor counted for \
-             {processor}\n   \
-                of real time, while the next data came.\n\
+             *  How long commands were in the drive, by its model. In the drive: copying {inside} \
+             from flash to\n   \
+                device memory {copied}, the rest is loading the program and {units} compute units \
+             that count.\n   \
+                On the host: reading. Its own work is not modelled: its processor counted for \
+             {processor} of\n   \
+                real time, while the next data came.\n\
              ** On this machine, which interprets the drive's program. It says nothing about a \
              drive.",
             size = bytes(self.size),
@@ -115,6 +126,7 @@ impl Report {
             written = time(nanoseconds(self.written)),
             late = self.statistics.verdict(),
             inside = bytes(self.drive.inside),
+            copied = time(nanoseconds(self.drive.copied)),
             units = self.units,
             processor = time(nanoseconds(self.host.processor)),
         )

@@ -1,13 +1,13 @@
-//! Reading and writing at queue depth, and programs side by side.
+//! Many commands at a time: reading, writing, and whatever has data of its own.
 
 use anyhow::{Context, Result, bail};
 use ersatz_host::command;
 use ersatz_host::csd::NvmNamespace;
 use ersatz_host::driver::{Data, DmaBuffer, Driver, QueueOptions, QueuePair, Segment};
-use nvme_spec::{Cqe, Sqe};
+use nvme_spec::Sqe;
 
 /// Commands in flight at most.
-const DEPTH: u64 = 32;
+pub const DEPTH: u64 = 32;
 /// Bytes of a read or a write, if the drive transfers as much at once.
 const PIECE: u64 = 128 << 10;
 
@@ -28,10 +28,19 @@ impl Stream {
     pub fn new(driver: &mut Driver) -> Result<Self> {
         let piece = PIECE.min(driver.max_transfer());
         let entries = DEPTH as u32 + 1;
-        let queue = driver.create_queue_pair(QueueOptions { entries, interrupt: None })?;
+        let queue = driver.create_queue_pair(QueueOptions {
+            entries,
+            interrupt: None,
+        })?;
         let buffer = driver.allocate(DEPTH * piece)?;
         let slot_of = vec![0; queue.capacity()];
-        Ok(Self { queue, buffer, piece, done: [true; DEPTH as usize], slot_of })
+        Ok(Self {
+            queue,
+            buffer,
+            piece,
+            done: [true; DEPTH as usize],
+            slot_of,
+        })
     }
 
     /// Writes `len` bytes from block 0 on, and zeros to the last block's end. `fill` makes one
@@ -50,8 +59,7 @@ impl Stream {
             piece.resize((u64::from(blocks) * nvm.block) as usize, 0);
             let slot = (number % DEPTH) as usize;
             self.wait_for(slot)?;
-            self.buffer.write(slot as u64 * self.piece, &piece)?;
-            self.submit(slot, command::write(nvm.nsid, slba, blocks), piece.len() as u64)?;
+            self.submit(slot, command::write(nvm.nsid, slba, blocks), &piece)?;
         }
         self.drain()
     }
@@ -86,7 +94,11 @@ impl Stream {
     fn submit_read(&mut self, nvm: &NvmNamespace, len: u64, number: u64) -> Result<()> {
         let (slba, _, blocks) = self.place(nvm, len, number);
         let sqe = command::read(nvm.nsid, slba, blocks);
-        self.submit((number % DEPTH) as usize, sqe, u64::from(blocks) * nvm.block)
+        self.send(
+            (number % DEPTH) as usize,
+            sqe,
+            u64::from(blocks) * nvm.block,
+        )
     }
 
     /// First block, bytes and blocks of a piece of `len` bytes.
@@ -96,24 +108,18 @@ impl Stream {
         (start / nvm.block, bytes, bytes.div_ceil(nvm.block) as u32)
     }
 
-    /// Sends commands with data of their own all at once, as far as the queue goes, and adds up
-    /// their results.
-    pub fn sum(&mut self, commands: &[(Sqe, Vec<u8>)]) -> Result<u64> {
-        let mut sum = 0;
-        for commands in commands.chunks(DEPTH as usize) {
-            for (slot, (sqe, data)) in commands.iter().enumerate() {
-                self.buffer.write(slot as u64 * self.piece, data)?;
-                self.submit(slot, *sqe, data.len() as u64)?;
-            }
-            for _ in commands {
-                sum += self.next()?.dw0_1();
-            }
-        }
-        Ok(sum)
+    /// Sends a command with data of its own from the buffer `slot`, which no other command uses;
+    /// [`next`](Self::next) tells of its end.
+    pub fn submit(&mut self, slot: usize, sqe: Sqe, data: &[u8]) -> Result<()> {
+        self.buffer.write(slot as u64 * self.piece, data)?;
+        self.send(slot, sqe, data.len() as u64)
     }
 
-    fn submit(&mut self, slot: usize, sqe: Sqe, len: u64) -> Result<()> {
-        let segment = Segment { iova: self.buffer.iova() + slot as u64 * self.piece, len };
+    fn send(&mut self, slot: usize, sqe: Sqe, len: u64) -> Result<()> {
+        let segment = Segment {
+            iova: self.buffer.iova() + slot as u64 * self.piece,
+            len,
+        };
         let cid = self.queue.submit(sqe, Data::Prp(&[segment]))?;
         self.slot_of[usize::from(cid)] = slot;
         self.done[slot] = false;
@@ -134,21 +140,26 @@ impl Stream {
         Ok(())
     }
 
-    /// The next completion of all.
-    fn next(&mut self) -> Result<Cqe> {
+    /// Waits for the next completion of all, and returns its DW0-1.
+    pub fn next(&mut self) -> Result<u64> {
         /// Turns after which the drive may be waiting for the processor that we spin on.
         const SPIN: u32 = 4096;
         for turn in 0u32.. {
             let Some(cqe) = self.queue.poll()? else {
-                if turn < SPIN { std::hint::spin_loop() } else { std::thread::yield_now() }
+                if turn < SPIN {
+                    std::hint::spin_loop()
+                } else {
+                    std::thread::yield_now()
+                }
                 continue;
             };
             let slot = self.slot_of.get(usize::from(cqe.cid));
-            self.done[*slot.context("a completion of no command")?] = true;
+            let slot = *slot.context("a completion of no command")?;
+            self.done[slot] = true;
             if !cqe.status().is_success() {
                 bail!("a command failed: {}", cqe.status());
             }
-            return Ok(cqe);
+            return Ok(cqe.dw0_1());
         }
         bail!("the drive does not answer")
     }

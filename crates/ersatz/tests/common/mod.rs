@@ -29,7 +29,10 @@ cost = { instructions = "0.4 ns" }
 /// A command of the binary.
 pub fn ersatz(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ersatz"));
-    command.args(args).stdin(Stdio::null()).env_remove("RUST_LOG");
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .env_remove("RUST_LOG");
     command
 }
 
@@ -49,7 +52,11 @@ pub struct Run {
 impl Run {
     pub fn of(output: Output) -> Self {
         let text = |bytes| String::from_utf8(bytes).expect("text");
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
     }
 
     /// Its standard output, if it went well.
@@ -83,14 +90,25 @@ impl Drive {
         let path = folder.path().join("drive.toml");
         std::fs::write(&path, file).expect("a drive file");
         let mut command = ersatz(&["serve"]);
-        command.arg(&path).arg("--socket").arg(folder.path().join("drive.sock")).args(args);
-        command.arg("--exit-with-parent").arg(std::process::id().to_string());
+        command
+            .arg(&path)
+            .arg("--socket")
+            .arg(folder.path().join("drive.sock"))
+            .args(args);
+        command
+            .arg("--exit-with-parent")
+            .arg(std::process::id().to_string());
         command.env("RUST_LOG", "error").stdout(Stdio::piped());
         let mut process = command.spawn().expect("it starts");
         let mut output = BufReader::new(process.stdout.take().expect("its output"));
         let mut first_line = String::new();
         output.read_line(&mut first_line).expect("its first line");
-        Self { process, output, first_line, folder }
+        Self {
+            process,
+            output,
+            first_line,
+            folder,
+        }
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -110,7 +128,11 @@ impl Drive {
     pub fn csd_with(&self, args: &[&str], input: &[u8]) -> Run {
         let device = format!("vfio-user:{}", self.socket().display());
         let mut command = ersatz(&["csd", "--device", &device]);
-        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("it starts");
         // One that does not read its input may have ended.
         let _ = child.stdin.take().expect("its input").write_all(input);
