@@ -32,7 +32,7 @@ pub use drive::{
     DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES, Doorbells, Drive, Link,
 };
 pub use load::{DriveFileError, Limits, MAX_FILE_SIZE};
-pub use media::{Fixed, Media, MediaModel};
+pub use media::{Fixed, Media, MediaModel, PageDrive};
 pub use namespace::{
     Compute, DEFAULT_BLOCK, DEFAULT_BUDGET, DEFAULT_MAX_ACTIVATED, DEFAULT_MAX_PROGRAM,
     DEFAULT_MAX_PROGRAMS_TOTAL, DEFAULT_MEMORY_BANDWIDTH, DEFAULT_MEMORY_LATENCY,
@@ -47,7 +47,7 @@ use reader::Table;
 use writer::Writer;
 
 /// A drive as its file describes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct DriveFile {
     /// The controller and its link.
     pub drive: Drive,
@@ -105,7 +105,9 @@ impl DriveFile {
             file.push_str(&entries.lines());
         };
         section("[drive]", self.drive.write());
-        section("[media]", self.media.write(self.nvm_bytes()));
+        for (heading, entries) in self.media.write(self.nvm_bytes()) {
+            section(heading, entries);
+        }
         if self.store != Store::Memory {
             section("[store]", self.store.write());
         }

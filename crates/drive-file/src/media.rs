@@ -1,7 +1,13 @@
-//! `[media]`: what NVM namespaces lie on, which decides how long their reads and writes take.
+//! `[media]`, or `[nand]` and `[ftl]`: what NVM namespaces lie on, which decides how long their reads
+//! and writes take.
 //!
-//! Another model is another kind: its structure as a variant of [`MediaModel`], its keys as a
-//! section of their own.
+//! Another model is a variant of [`MediaModel`] with sections of its own: see `media/femu.rs`, and
+//! `media/page.rs` for the default.
+
+pub(crate) mod femu;
+pub(crate) mod page;
+
+pub use page::PageDrive;
 
 use crate::namespace::Found;
 use crate::reader::Table;
@@ -9,6 +15,7 @@ use crate::schema::{self, Absent, Key, Section, Step};
 use crate::unit::Unit;
 use crate::writer::Writer;
 use ersatz_engine::Ns;
+use ersatz_ftl::femu::Config as Femu;
 
 const KIND: Key = Key::choice("kind", &["fixed", "null"]).means(
     "`\"fixed\"`: each page read and each page program takes its time on its die; no garbage \
@@ -43,22 +50,27 @@ pub(crate) const FIXED_SECTION: Section = Section {
 };
 
 /// What NVM namespaces lie on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Media {
     /// Bytes of logical space: at least what all NVM namespaces have together. 0 when there are
-    /// none and the file says nothing.
+    /// none and the file says nothing. Flash has as many as its geometry leaves.
     pub capacity: u64,
     /// How long its work takes.
     pub model: MediaModel,
 }
 
 /// How long a media's work takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum MediaModel {
     /// No time.
     Null,
     /// Fixed times per page.
     Fixed(Fixed),
+    /// FEMU's black-box drive, exactly. [`block_bytes`](Femu::block_bytes) is the block of the NVM
+    /// namespaces.
+    Femu(Box<Femu>),
+    /// A page-mapped drive of flash: the default model.
+    Page(Box<PageDrive>),
 }
 
 /// Fixed times per page, on one timeline per die.
@@ -75,6 +87,13 @@ pub struct Fixed {
 }
 
 pub(crate) fn read(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<Media> {
+    if root.has(&schema::NAND) || root.has(&schema::FTL) {
+        if root.has(&schema::MEDIA) {
+            let message = "is given beside nand or ftl, which say what NVM namespaces lie on";
+            root.refuse(&schema::MEDIA, message.to_owned());
+        }
+        return read_flash(root, namespaces);
+    }
     if !root.has(&schema::MEDIA) {
         if let Some(found) = namespaces.iter().find(|found| found.nvm_bytes() > Some(0)) {
             root.refuse(
@@ -102,16 +121,13 @@ pub(crate) fn read(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<Med
             MediaModel::Null
         }
     };
-    let sizes = namespaces
-        .iter()
-        .filter_map(Found::nvm_bytes)
-        .filter(|bytes| *bytes > 0);
-    let sizes: Vec<u64> = sizes.collect();
+    let sizes = nvm_sizes(namespaces);
     let used = sizes.iter().sum();
     if let Some(capacity) = capacity
         && capacity < used
     {
-        table.refuse(&CAPACITY, too_small(capacity, &sizes, used));
+        let shown = Unit::Bytes.format(capacity);
+        table.refuse(&CAPACITY, too_small(&shown, capacity, &sizes, used));
     }
     Some(Media {
         capacity: capacity.unwrap_or(used),
@@ -119,8 +135,37 @@ pub(crate) fn read(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<Med
     })
 }
 
-/// Shows the arithmetic of namespaces of `sizes` that are `used` together.
-fn too_small(capacity: u64, sizes: &[u64], used: u64) -> String {
+/// A media of `[nand]` and `[ftl]`.
+fn read_flash(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<Media> {
+    let model = root.section(&schema::FTL)?.text(&page::MODEL)?;
+    let (capacity, arithmetic, model) = if model == "femu" {
+        let femu = femu::read(root, namespaces)?;
+        let (bytes, arithmetic) = femu::capacity(&femu);
+        (bytes, arithmetic, MediaModel::Femu(Box::new(femu)))
+    } else {
+        let page = PageDrive::read(root)?;
+        let (bytes, arithmetic) = page.capacity();
+        (bytes, arithmetic, MediaModel::Page(Box::new(page)))
+    };
+    let sizes = nvm_sizes(namespaces);
+    let used: u64 = sizes.iter().sum();
+    if capacity < used {
+        let span = root.span(&schema::NAND);
+        let message = too_small(&arithmetic, capacity, &sizes, used);
+        let way_out = "a larger geometry, or smaller namespaces";
+        root.refuse_whole(span, schema::NAND.name, message, way_out);
+    }
+    Some(Media { capacity, model })
+}
+
+fn nvm_sizes(namespaces: &[Found]) -> Vec<u64> {
+    let sizes = namespaces.iter().filter_map(Found::nvm_bytes);
+    sizes.filter(|bytes| *bytes > 0).collect()
+}
+
+/// Shows the arithmetic of namespaces of `sizes` that are `used` together, which a capacity, `shown`
+/// in its own words, does not hold.
+fn too_small(shown: &str, capacity: u64, sizes: &[u64], used: u64) -> String {
     const SHOWN: usize = 8;
     let size = |bytes| Unit::Bytes.format(bytes);
     let mut terms: Vec<_> = sizes.iter().take(SHOWN).map(|bytes| size(*bytes)).collect();
@@ -128,8 +173,7 @@ fn too_small(capacity: u64, sizes: &[u64], used: u64) -> String {
         terms.push(format!("{} more", sizes.len() - SHOWN));
     }
     format!(
-        "{} are too small for the NVM namespaces: {} = {}, {} too little",
-        size(capacity),
+        "{shown} are too small for the NVM namespaces: {} = {}, {} too little",
         terms.join(" + "),
         size(used),
         size(used - capacity)
@@ -137,10 +181,12 @@ fn too_small(capacity: u64, sizes: &[u64], used: u64) -> String {
 }
 
 impl Media {
-    /// `used` are the bytes of all NVM namespaces.
-    pub(crate) fn write(&self, used: u64) -> Writer {
+    /// The sections with their headings. `used` are the bytes of all NVM namespaces.
+    pub(crate) fn write(&self, used: u64) -> Vec<(&'static str, Writer)> {
         let mut entries = Writer::default();
-        let kind = match self.model {
+        let kind = match &self.model {
+            MediaModel::Femu(femu) => return femu::write(femu),
+            MediaModel::Page(page) => return page.write(),
             MediaModel::Null => "null",
             MediaModel::Fixed(_) => "fixed",
         };
@@ -154,7 +200,7 @@ impl Media {
             entries.number(&READ, fixed.read.0);
             entries.number(&PROGRAM, fixed.program.0);
         }
-        entries
+        vec![("[media]", entries)]
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) type Span = Range<usize>;
 #[derive(Debug)]
 pub(crate) struct Table<'t, 'p> {
     path: String,
-    entries: &'t DeTable<'t>,
+    /// `None` for a table that is not in the file: all of it has its defaults.
+    entries: Option<&'t DeTable<'t>>,
     span: Span,
     problems: &'p mut Problems<'t>,
 }
@@ -35,7 +36,7 @@ pub(crate) fn parse<T>(
             // A section that is missing is missed where the file begins.
             let table = Table {
                 path: String::new(),
-                entries: root.get_ref(),
+                entries: Some(root.get_ref()),
                 span: 0..0,
                 problems: &mut problems,
             };
@@ -63,7 +64,7 @@ impl<'t> Table<'t, '_> {
     }
 
     fn find(&self, key: &Key) -> Option<&'t Spanned<DeValue<'t>>> {
-        self.entries.get(key.name)
+        self.entries?.get(key.name)
     }
 
     /// The key as refusals name it.
@@ -147,10 +148,57 @@ impl<'t> Table<'t, '_> {
         };
         Some(Table {
             path: self.path_of(key.name),
-            entries,
+            entries: Some(entries),
             span: value.span(),
             problems: self.problems,
         })
+    }
+
+    /// A table in this one, or one without entries where it is absent.
+    pub(crate) fn section(&mut self, key: &Key) -> Option<Table<'t, '_>> {
+        if self.has(key) {
+            return self.table(key);
+        }
+        Some(Table {
+            path: self.path_of(key.name),
+            entries: None,
+            span: self.span.clone(),
+            problems: self.problems,
+        })
+    }
+
+    /// One number or several, in base units. `None` when one is refused, or all are absent without
+    /// default numbers.
+    pub(crate) fn numbers(&mut self, key: &Key) -> Option<Vec<u64>> {
+        let Some(value) = self.find(key) else {
+            self.refuse_absent(key);
+            return match key.absent {
+                Absent::Numbers(values) => Some(values.to_vec()),
+                _ => None,
+            };
+        };
+        let values = numbers(value.get_ref(), &key.kind);
+        values.map_err(|message| self.refuse(key, message)).ok()
+    }
+
+    /// Whether a switch is on. `None` when its value is none.
+    pub(crate) fn switch(&mut self, key: &Key) -> Option<bool> {
+        let Some(value) = self.find(key) else {
+            self.refuse_absent(key);
+            return match key.absent {
+                Absent::Switch(on) => Some(on),
+                _ => None,
+            };
+        };
+        let on = value.get_ref().as_bool();
+        if on.is_none() {
+            let kind = value.get_ref().type_str();
+            self.refuse(
+                key,
+                format!("{} {kind} is not true or false", article(kind)),
+            );
+        }
+        on
     }
 
     /// Lets `read` take a value out of each table of the row `key`, at most `max`. The tables are
@@ -189,7 +237,7 @@ impl<'t> Table<'t, '_> {
                 read(
                     Table {
                         path,
-                        entries,
+                        entries: Some(entries),
                         span,
                         problems: self.problems,
                     },
@@ -207,7 +255,7 @@ impl<'t> Table<'t, '_> {
                 .flat_map(|section| section.keys)
                 .map(|key| key.name)
         };
-        for (key, _) in self.entries.iter() {
+        for (key, _) in self.entries.into_iter().flat_map(DeTable::iter) {
             let name: &str = key.get_ref();
             if known().any(|known| known == name) {
                 continue;
@@ -271,7 +319,7 @@ fn number(value: &DeValue<'_>, kind: &Kind) -> Result<u64, String> {
         _ if value < min => Err(format!("{shown} is too small")),
         _ if value > max => Err(format!("{shown} is too large")),
         Step::MultipleOf(of) if !value.is_multiple_of(of) => {
-            Err(not_a_multiple(value, of, write_number(unit, of)))
+            Err(not_a_multiple(unit, value, of, write_number(unit, of)))
         }
         Step::PowerOfTwo if !value.is_power_of_two() => {
             Err(format!("{shown} is not a power of two"))
@@ -281,15 +329,39 @@ fn number(value: &DeValue<'_>, kind: &Kind) -> Result<u64, String> {
     }
 }
 
-/// Tells that `value` bytes are not a whole number of `of` bytes, with the two nearest that are.
-pub(crate) fn not_a_multiple(value: u64, of: u64, shown: String) -> String {
+fn numbers(value: &DeValue<'_>, kind: &Kind) -> Result<Vec<u64>, String> {
+    let Kind::Numbers {
+        unit,
+        min,
+        max,
+        most,
+    } = *kind
+    else {
+        return Err("is not a list".to_owned());
+    };
+    let each = Kind::Number {
+        unit,
+        min,
+        max,
+        step: Step::Any,
+    };
+    let Some(array) = value.as_array() else {
+        return number(value, &each).map(|value| vec![value]);
+    };
+    if array.is_empty() || array.len() > most {
+        return Err(format!("has {} entries", array.len()));
+    }
+    array
+        .iter()
+        .map(|value| number(value.get_ref(), &each))
+        .collect()
+}
+
+/// Tells that `value` is not a whole number of `of`, with the two nearest that are.
+pub(crate) fn not_a_multiple(unit: Unit, value: u64, of: u64, shown: String) -> String {
     let below = value - value % of;
     let above = below.saturating_add(of);
-    let (value, below, above) = (
-        Unit::Bytes.format(value),
-        Unit::Bytes.format(below),
-        Unit::Bytes.format(above),
-    );
+    let (value, below, above) = (unit.format(value), unit.format(below), unit.format(above));
     format!("{value} is not a multiple of {shown}; the nearest are \"{below}\" and \"{above}\"")
 }
 

@@ -16,6 +16,22 @@ pub struct Section {
     pub keys: &'static [Key],
 }
 
+impl Section {
+    /// As the reference has it: a table in Markdown.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::from("| key | allowed | default | meaning |\n|---|---|---|---|\n");
+        for key in self.keys {
+            let default = key.default_text();
+            text += &format!(
+                "| `{}` | {} | {default} | {} |\n",
+                key.name, key.kind, key.meaning
+            );
+        }
+        text
+    }
+}
+
 /// One setting.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
@@ -50,6 +66,19 @@ pub enum Kind {
         /// Which characters.
         form: Form,
     },
+    /// Numbers as of [`Kind::Number`]: one, or a list of up to `most`.
+    Numbers {
+        /// What each counts.
+        unit: Unit,
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+        /// How many there may be.
+        most: usize,
+    },
+    /// `true` or `false`.
+    Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// A table with keys of its own.
@@ -89,6 +118,10 @@ pub enum Absent {
     Required,
     /// This number, in base units.
     Number(u64),
+    /// These numbers, in base units.
+    Numbers(&'static [u64]),
+    /// On or off.
+    Switch(bool),
     /// This text.
     Text(&'static str),
     /// What these words say.
@@ -116,6 +149,30 @@ impl Key {
                 step: Step::Any,
             },
         )
+    }
+
+    /// A required row of at most `most` numbers of `unit` between `min` and `max`.
+    pub(crate) const fn numbers(
+        name: &'static str,
+        unit: Unit,
+        min: u64,
+        max: u64,
+        most: usize,
+    ) -> Self {
+        Self::new(
+            name,
+            Kind::Numbers {
+                unit,
+                min,
+                max,
+                most,
+            },
+        )
+    }
+
+    /// A switch that is `on` when it is not written.
+    pub(crate) const fn switch(name: &'static str, on: bool) -> Self {
+        Self::new(name, Kind::Switch).or(Absent::Switch(on))
     }
 
     /// A required text.
@@ -167,6 +224,11 @@ impl Key {
                 format!("`{}`", write_number(unit, value))
             }
             (Absent::Number(value), _) => format!("`{value}`"),
+            (Absent::Numbers(values), Kind::Numbers { unit, .. }) => {
+                format!("`{}`", write_numbers(unit, values))
+            }
+            (Absent::Numbers(values), _) => format!("`{values:?}`"),
+            (Absent::Switch(on), _) => format!("`{on}`"),
             (Absent::Text(text), _) => format!("`\"{text}\"`"),
             (Absent::Otherwise(words), _) => words.to_owned(),
         }
@@ -178,6 +240,32 @@ pub(crate) fn write_number(unit: Unit, value: u64) -> String {
     match unit {
         Unit::Count => value.to_string(),
         _ => format!("\"{}\"", unit.format(value)),
+    }
+}
+
+/// A row of numbers as it stands in a file; one alone needs no brackets.
+pub(crate) fn write_numbers(unit: Unit, values: &[u64]) -> String {
+    let texts: Vec<_> = values
+        .iter()
+        .map(|value| write_number(unit, *value))
+        .collect();
+    match texts.as_slice() {
+        [one] => one.clone(),
+        all => format!("[{}]", all.join(", ")),
+    }
+}
+
+impl Unit {
+    /// As it is named before a range.
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Count => "a whole number",
+            Self::Bytes => "a size",
+            Self::Nanoseconds | Self::Picoseconds => "a time",
+            Self::BytesPerSecond => "a rate",
+            Self::Percent => "a percentage",
+            Self::Factor => "a factor",
+        }
     }
 }
 
@@ -200,13 +288,7 @@ impl fmt::Display for Kind {
                 step,
             } => {
                 let (min, max) = (write_number(unit, min), write_number(unit, max));
-                let what = match unit {
-                    Unit::Count => "a whole number",
-                    Unit::Bytes => "a size",
-                    Unit::Nanoseconds | Unit::Picoseconds => "a time",
-                    Unit::BytesPerSecond => "a rate",
-                    Unit::Percent => "a percentage",
-                };
+                let what = unit.noun();
                 write!(f, "{what} from {min} to {max}")?;
                 match step {
                     Step::MultipleOf(of) => write!(f, ", a multiple of {}", write_number(unit, of)),
@@ -214,6 +296,17 @@ impl fmt::Display for Kind {
                     Step::Any | Step::OneOf(_) => Ok(()),
                 }
             }
+            Self::Numbers {
+                unit,
+                min,
+                max,
+                most,
+            } => {
+                let (min, max) = (write_number(unit, min), write_number(unit, max));
+                let what = unit.noun();
+                write!(f, "{what} from {min} to {max}, or a list of up to {most}")
+            }
+            Self::Switch => f.write_str("true or false"),
             Self::Text {
                 max,
                 form: Form::Ascii,
@@ -247,15 +340,25 @@ impl fmt::Display for Kind {
 /// The file itself.
 pub const ROOT: Section = Section {
     heading: "drive file",
-    keys: &[DRIVE, MEDIA, STORE, NAMESPACE],
+    keys: &[DRIVE, MEDIA, NAND, FTL, STORE, NAMESPACE],
 };
 
 pub(crate) const DRIVE: Key = Key::table("drive").means("The controller and its link.");
 pub(crate) const MEDIA: Key = Key::table("media")
     .or(Absent::Otherwise(
-        "none; required with a namespace of kind \"nvm\"",
+        "none; a namespace of kind \"nvm\" needs this, or `nand` or `ftl`",
     ))
-    .means("What NVM namespaces lie on: how long reads and writes take.");
+    .means("What NVM namespaces lie on, when it is no flash: how long reads and writes take.");
+pub(crate) const NAND: Key = Key::table("nand")
+    .or(Absent::Otherwise(
+        "with an `ftl`: the defaults of its model; else none",
+    ))
+    .means("Flash chips that NVM namespaces lie on: how many, and what their work takes.");
+pub(crate) const FTL: Key = Key::table("ftl")
+    .or(Absent::Otherwise(
+        "with a `nand`: model \"page\" and its defaults; else none",
+    ))
+    .means("The flash translation layer: who writes where, and who cleans up.");
 pub(crate) const STORE: Key = Key::table("store")
     .or(Absent::Otherwise("in memory"))
     .means("Where the bytes of NVM namespaces are kept.");
@@ -269,6 +372,16 @@ pub const SECTIONS: &[Section] = &[
     drive::LINK_SECTION,
     media::SECTION,
     media::FIXED_SECTION,
+    media::page::NAND_SECTION,
+    media::page::BUS_SECTION,
+    media::page::RELIABILITY_SECTION,
+    media::page::FTL_SECTION,
+    media::page::BUFFER_SECTION,
+    media::page::GC_SECTION,
+    media::page::PRECONDITION_SECTION,
+    media::femu::NAND_SECTION,
+    media::femu::FTL_SECTION,
+    media::femu::GC_SECTION,
     store::SECTION,
     namespace::SECTION,
     namespace::NVM_SECTION,

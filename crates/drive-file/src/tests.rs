@@ -63,7 +63,7 @@ fn what_is_not_written_has_its_default() {
                 queues: 64,
                 queue_entries: 1024,
                 max_transfer: 1 << 20,
-                admin_latency: crate::DEFAULT_ADMIN_LATENCY,
+                admin_latency: DEFAULT_ADMIN_LATENCY,
                 doorbells: Doorbells::Auto,
             },
             media: Media {
@@ -136,7 +136,7 @@ kind = "nvm"
 size = 4096
 [[namespace]]
 kind = "mem"
-[nand]
+[flash]
 "#;
     assert_refused(
         text,
@@ -148,7 +148,7 @@ kind = "mem"
             "a.toml:5:47: drive.link.lanes: is no key of a link; allowed: bandwidth, latency",
             "a.toml:8:8: namespace[1].size: a number must have a unit (B, kB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB), in quotes; allowed: a size from \"512 B\" to \"1 PiB\"",
             "a.toml:10:8: namespace[2].kind: \"mem\" is none of them; allowed: \"nvm\" or \"memory\" or \"compute\"",
-            "a.toml:11:2: nand: is no key of a drive file; allowed: drive, media, store, namespace",
+            "a.toml:11:2: flash: is no key of a drive file; allowed: drive, media, nand, ftl, store, namespace",
         ],
     );
 }
@@ -266,11 +266,11 @@ fn zero_absurd_and_odd_sizes_are_refused() {
             "a.toml:3:16: drive.max_transfer: \"12 KiB\" is not a power of two; allowed: a size from \"4 KiB\" to \"32 MiB\", a power of two",
         ],
     );
-    let block = format!("{SMALL}block = \"1 KiB\"");
+    let block = format!("{SMALL}block = \"3 KiB\"");
     assert_refused(
         &block,
         &[
-            "a.toml:11:9: namespace[1].block: \"1 KiB\" is none of them; allowed: \"512 B\" or \"4 KiB\"",
+            "a.toml:11:9: namespace[1].block: \"3 KiB\" is none of them; allowed: \"512 B\" or \"1 KiB\" or \"2 KiB\" or \"4 KiB\" or \"8 KiB\"",
         ],
     );
 }
@@ -492,4 +492,163 @@ fn nesting_without_end_is_refused() {
     ] {
         assert!(parse(&text).is_err());
     }
+}
+
+/// The flash of a drive file with one namespace of 1 MiB.
+fn flash(tables: &str) -> String {
+    format!(
+        "{}{tables}",
+        SMALL.replace("[media]\nkind = \"null\"\n", "")
+    )
+}
+
+#[test]
+fn flash_has_the_defaults_of_its_model() {
+    for tables in [
+        "[nand]",
+        "[ftl]",
+        "[nand]\n[ftl]",
+        "[ftl]\nmodel = \"page\"",
+    ] {
+        let MediaModel::Page(page) = parse(&flash(tables)).unwrap().media.model else {
+            panic!("is no page-mapped drive");
+        };
+        assert_eq!(page.config, ersatz_ftl::page::Config::default());
+        assert_eq!(page.precondition, None);
+    }
+    let file = parse(&flash("[ftl]\nmodel = \"femu\"")).unwrap();
+    let MediaModel::Femu(femu) = file.media.model else {
+        panic!("is no FEMU drive");
+    };
+    let expected = ersatz_ftl::femu::Config {
+        block_bytes: 4096,
+        ..Default::default()
+    };
+    assert_eq!(*femu, expected);
+    assert_eq!(
+        file.media.capacity,
+        128 << 30,
+        "64 dies of 65,536 pages of 8 blocks of 4 KiB"
+    );
+}
+
+#[test]
+fn flash_defaults_may_be_written() {
+    let mut written = 0;
+    for section in schema::SECTIONS {
+        for key in section.keys {
+            let table = match section.heading {
+                "nand" | "nand.bus" | "nand.reliability" | "ftl" | "ftl.buffer" | "ftl.gc" => {
+                    section.heading.to_owned()
+                }
+                _ => continue,
+            };
+            if !matches!(
+                key.absent,
+                schema::Absent::Number(_)
+                    | schema::Absent::Numbers(_)
+                    | schema::Absent::Switch(_)
+                    | schema::Absent::Text(_)
+            ) {
+                continue;
+            }
+            let default = key.default_text();
+            let line = format!("[{table}]\n{} = {}\n", key.name, default.trim_matches('`'));
+            assert_eq!(parse(&flash(&line)), parse(&flash("[nand]")), "{line}");
+            written += 1;
+        }
+    }
+    assert!(written > 40);
+}
+
+#[test]
+fn flash_that_is_too_small_is_refused_with_the_arithmetic() {
+    let small = "[nand]\nchannels = 1\ndies_per_channel = 1\nplanes = 1\nblocks_per_plane = 12\n\
+                 spare_blocks = 2\npages_per_block = 4\npage = \"4 KiB\"\n";
+    let at = "a.toml:9:1: nand: 1 channels × 1 dies × 1 planes × ";
+    let names = "are too small for the NVM namespaces: 1 MiB = 1 MiB";
+    let way_out = "allowed: a larger geometry, or smaller namespaces";
+    assert_refused(
+        &flash(small),
+        &[&format!(
+            "{at}(12 - 2) blocks × 4 pages of 4 KiB ÷ (100 % + 7 %) = 148 KiB, which {names}, \
+             876 KiB too little; {way_out}"
+        )],
+    );
+    let femu = "[nand]\nchannels = 1\ndies_per_channel = 1\nblocks_per_plane = 6\npages_per_block = 4\n\
+                [ftl]\nmodel = \"femu\"";
+    assert_refused(
+        &flash(femu),
+        &[&format!(
+            "{at}6 blocks × 4 pages × 8 blocks of 4 KiB = 768 KiB, which {names}, 256 KiB too \
+             little; {way_out}"
+        )],
+    );
+}
+
+#[test]
+fn settings_of_another_model_and_without_effect_are_refused() {
+    let refuse = |tables: &str| refusals(&flash(tables)).remove(0);
+    for (tables, message) in [
+        (
+            "[ftl]\nmodel = \"femu\"\nstreams = 2",
+            "ftl.streams: is no key of a [ftl] of model \"femu\"",
+        ),
+        (
+            "[nand]\nsector = \"512 B\"",
+            "nand.sector: is no key of a [nand]",
+        ),
+        (
+            "[ftl]\nmodel = \"femu\"\nmapping_cache = \"1 MiB\"",
+            "ftl.mapping_cache: is given, but mapping is \"page\"",
+        ),
+        (
+            "[ftl]\nmodel = \"femu\"\n[nand]\ncell_pages = 2",
+            "nand.cell_pages: is given, but cell is \"flat\"",
+        ),
+        (
+            "[nand]\nread_priority = \"none\"\nsuspend = \"1 us\"",
+            "nand.suspend: is given, but read_priority is \"none\"",
+        ),
+        ("[nand]\nread = []", "nand.read: has 0 entries"),
+        (
+            "[nand]\ncache_read = 1",
+            "nand.cache_read: an integer is not true or false",
+        ),
+        (
+            "[ftl]\nprecondition = { overwrite = \"2\" }",
+            "ftl.precondition.overwrite: \"2\" has no unit (x)",
+        ),
+        (
+            "[nand]\n[media]\nkind = \"null\"",
+            "media: is given beside nand or ftl",
+        ),
+    ] {
+        let refused = refuse(tables);
+        assert!(refused.contains(message), "{refused}");
+    }
+}
+
+#[test]
+fn femu_refuses_namespaces_of_different_blocks() {
+    let text = flash(
+        "block = \"512 B\"\n[[namespace]]\nkind = \"nvm\"\nsize = \"1 MiB\"\n[ftl]\nmodel = \"femu\"",
+    );
+    let refused = refusals(&text).remove(0);
+    assert!(
+        refused.contains("NVM namespaces have blocks of 512 B and of 4 KiB"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn ageing_is_read_in_its_units() {
+    let text = flash(
+        "[ftl]\nprecondition = { fill = \"80 %\", overwrite = \"2x\", pattern = \"random\" }",
+    );
+    let MediaModel::Page(page) = parse(&text).unwrap().media.model else {
+        panic!("is no page-mapped drive");
+    };
+    let before = page.precondition.unwrap();
+    assert_eq!((before.fill, before.overwrite), (0.8, 2.0));
 }

@@ -17,6 +17,8 @@ pub enum Unit {
     BytesPerSecond,
     /// Hundredths of a percent: `"12.5 %"` is 1,250.
     Percent,
+    /// Hundredths of a time: `"2 x"` is 200.
+    Factor,
 }
 
 /// Names of a unit with their value in the base unit, ascending. Where two are equally good to
@@ -60,6 +62,7 @@ const PICOSECONDS: Scale = &[
     ("s", 1_000_000_000_000),
 ];
 const PERCENT: Scale = &[("%", 100)];
+const FACTOR: Scale = &[("x", 100)];
 
 /// More digits than any value in range has.
 const MAX_DIGITS: usize = 20;
@@ -73,6 +76,7 @@ impl Unit {
             Self::Picoseconds => PICOSECONDS,
             Self::BytesPerSecond => RATES,
             Self::Percent => PERCENT,
+            Self::Factor => FACTOR,
         }
     }
 
@@ -107,10 +111,10 @@ impl Unit {
             Some((whole, 0)) => u64::try_from(whole).ok(),
             Some(_) => {
                 let (base, _) = self.scale()[0];
-                let finer = if self == Self::Percent {
-                    "hundredth of a percent"
-                } else {
-                    base
+                let finer = match self {
+                    Self::Percent => "hundredth of a percent",
+                    Self::Factor => "hundredth",
+                    _ => base,
                 };
                 return Err(format!("{} is finer than 1 {finer}", quote(text)));
             }

@@ -1,6 +1,6 @@
 //! Writes settings as TOML; leaves out what has its default.
 
-use crate::schema::{Absent, Key, Kind, write_number};
+use crate::schema::{Absent, Key, Kind, write_number, write_numbers};
 use toml::Value;
 
 /// The settings of one table, in the order in which they are added.
@@ -19,6 +19,31 @@ impl Writer {
         }
     }
 
+    /// A number that may be missing.
+    pub(crate) fn option(&mut self, key: &Key, value: Option<u64>) {
+        if let Some(value) = value {
+            self.number(key, value);
+        }
+    }
+
+    /// One number or several, in base units.
+    pub(crate) fn numbers(&mut self, key: &Key, values: &[u64]) {
+        let Kind::Numbers { unit, .. } = key.kind else {
+            return;
+        };
+        if !matches!(key.absent, Absent::Numbers(default) if default == values) {
+            self.0
+                .push(format!("{} = {}", key.name, write_numbers(unit, values)));
+        }
+    }
+
+    /// A switch.
+    pub(crate) fn switch(&mut self, key: &Key, on: bool) {
+        if !matches!(key.absent, Absent::Switch(default) if default == on) {
+            self.0.push(format!("{} = {on}", key.name));
+        }
+    }
+
     /// A text, or one of several words.
     pub(crate) fn text(&mut self, key: &Key, text: &str) {
         if !matches!(key.absent, Absent::Text(default) if default == text) {
@@ -31,6 +56,13 @@ impl Writer {
     pub(crate) fn table(&mut self, key: &Key, entries: Self) {
         self.0
             .push(format!("{} = {{ {} }}", key.name, entries.0.join(", ")));
+    }
+
+    /// A table on the same line, unless all of it has its defaults.
+    pub(crate) fn table_unless_empty(&mut self, key: &Key, entries: Self) {
+        if !entries.0.is_empty() {
+            self.table(key, entries);
+        }
     }
 
     /// The settings, one on a line.

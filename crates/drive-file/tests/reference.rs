@@ -1,6 +1,6 @@
 //! The reference and the examples say what the code does.
 
-use ersatz_drive_file::schema::{SECTIONS, Section};
+use ersatz_drive_file::schema::SECTIONS;
 use ersatz_drive_file::{DriveFile, Limits};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,6 @@ fn project(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(path)
-}
-
-/// The section as it must stand in the reference.
-fn reference(section: &Section) -> String {
-    let mut text = String::from("| key | allowed | default | meaning |\n|---|---|---|---|\n");
-    for key in section.keys {
-        let default = key.default_text();
-        text += &format!(
-            "| `{}` | {} | {default} | {} |\n",
-            key.name, key.kind, key.meaning
-        );
-    }
-    text
 }
 
 #[test]
@@ -34,7 +21,7 @@ fn the_reference_has_the_table_of_every_section() {
             .unwrap_or_else(|| panic!("no heading{heading}"));
         let body = &text[start + heading.len()..];
         let body = &body[..body.find("\n## ").unwrap_or(body.len())];
-        let table = reference(section);
+        let table = section.table();
         assert!(
             body.contains(&table),
             "under{heading}the table must be:\n{table}"

@@ -2,9 +2,13 @@
 
 use ersatz_drive_file::{
     Compute, Doorbells, Drive, DriveFile, Fixed, Limits, Link, Media, MediaModel, Memory,
-    Namespace, NamespaceKind, Nvm, Picoseconds, Store,
+    Namespace, NamespaceKind, Nvm, PageDrive, Picoseconds, Store,
 };
 use ersatz_engine::Ns;
+use ersatz_ftl::VictimPolicy;
+use ersatz_ftl::femu::{self, Eviction, Mapping, PageTypes, ReadCacheConfig};
+use ersatz_ftl::page::{self, BufferConfig, GcConfig, Pattern, Precondition};
+use ersatz_nand::{Bus, CellType, Geometry, ReadPriority, Reliability};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -112,6 +116,196 @@ fn media_model() -> impl Strategy<Value = MediaModel> {
     prop_oneof![Just(MediaModel::Null), fixed]
 }
 
+/// Flash that is large enough for its namespace whatever else is drawn.
+fn femu() -> impl Strategy<Value = femu::Config> {
+    let time = || (0..=u64::from(i32::MAX as u32)).prop_map(Ns);
+    let page_types = prop_oneof![
+        Just(PageTypes::Flat),
+        (1..=5_u32).prop_map(|cell_pages| PageTypes::Scaled { cell_pages }),
+        Just(PageTypes::Cell(CellType::Slc)),
+        Just(PageTypes::Cell(CellType::Qlc)),
+    ];
+    let mapping = prop_oneof![
+        Just(Mapping::Page),
+        (1..100_u32).prop_map(|cache_mib| Mapping::Dftl { cache_mib }),
+        Just(Mapping::Hybrid),
+        Just(Mapping::Fast),
+    ];
+    let cache = (
+        1..100_u32,
+        prop_oneof![Just(Eviction::Clock), Just(Eviction::Arc)],
+    )
+        .prop_map(|(mib, eviction)| ReadCacheConfig { mib, eviction });
+    let victim = prop_oneof![Just(VictimPolicy::Greedy), Just(VictimPolicy::DChoice)];
+    (
+        (
+            1..9_u32,
+            1..9_u32,
+            1..5_u32,
+            1..900_u32,
+            1..900_u32,
+            1..65_u32,
+        ),
+        (time(), time(), time(), time()),
+        (page_types, mapping, option::of(cache), victim),
+        (0..=100_u32, 0..=100_u32, any::<u32>(), any::<u32>()),
+    )
+        .prop_map(
+            |(geometry, times, (page_types, mapping, read_cache, victim), gc)| femu::Config {
+                channels: geometry.0,
+                luns_per_channel: geometry.1,
+                planes: geometry.2,
+                blocks: geometry.3,
+                pages: geometry.4,
+                sectors: geometry.5,
+                sector_bytes: 4096,
+                block_bytes: 512,
+                read: times.0,
+                program: times.1,
+                erase: times.2,
+                trim: times.3,
+                page_types,
+                gc_percent: gc.0,
+                gc_percent_high: gc.1,
+                victim,
+                mapping,
+                read_cache,
+                read_faults_ppm: gc.2,
+                write_faults_ppm: gc.3,
+            },
+        )
+}
+
+fn page() -> impl Strategy<Value = PageDrive> {
+    let time = || (0..=10_000_000_000_u64).prop_map(Ns);
+    let share = |max: u32| (0..=max).prop_map(|hundredths| f64::from(hundredths) / 100.0);
+    let geometry = (
+        1..9_u32,
+        1..9_u32,
+        1..5_u32,
+        9..900_u32,
+        1..900_u32,
+        1..33_u32,
+    )
+        .prop_map(
+            |(channels, dies_per_channel, planes, blocks, pages, sectors)| Geometry {
+                channels,
+                dies_per_channel,
+                planes,
+                blocks,
+                pages,
+                page_bytes: sectors * 512,
+            },
+        );
+    let bus =
+        (time(), time(), 0..=1_000_000_000_000_u64).prop_map(|(command, address, bandwidth)| Bus {
+            command,
+            address,
+            bandwidth,
+            status: Ns(7),
+        });
+    let priority = prop_oneof![
+        Just(ReadPriority::None),
+        Just(ReadPriority::Queued),
+        (time(), time(), any::<u32>()).prop_map(|(suspend, resume, limit)| ReadPriority::Suspend {
+            suspend,
+            resume,
+            limit
+        }),
+    ];
+    let worn = (time(), time(), any::<u32>(), any::<u32>()).prop_map(
+        |(decode, retry, erases_per_step, steps)| Reliability {
+            decode,
+            retry,
+            erases_per_step,
+            age_per_step: Ns::from_secs(9),
+            reads_per_step: steps / 2,
+            steps,
+            rated_erases: steps / 3,
+            erase_faults_ppm: steps % 1_000_001,
+        },
+    );
+    let buffer = (0..1_u32 << 30, time(), any::<bool>(), 0..100_u32).prop_map(
+        |(pages, time, volatile, destage_above)| BufferConfig {
+            pages,
+            time,
+            volatile,
+            destage_above,
+        },
+    );
+    let gc = (
+        share(9_999),
+        share(9_999),
+        any::<u32>(),
+        option::of(1..999_u64),
+    )
+        .prop_map(|(start_below, urgent_below, batch, idle)| GcConfig {
+            policy: VictimPolicy::CostBenefit,
+            start_below,
+            urgent_below,
+            batch,
+            idle_after: idle.map(Ns),
+            idle_until: 0.0,
+        });
+    let before =
+        (share(100), share(100_000), any::<bool>()).prop_map(|(fill, overwrite, random)| {
+            Precondition {
+                fill,
+                overwrite,
+                pattern: if random {
+                    Pattern::Random
+                } else {
+                    Pattern::Sequential
+                },
+                seed: 3,
+            }
+        });
+    let times = (vec(time(), 1..=8), vec(time(), 1..=8), time());
+    let rest = (
+        share(1_000_000),
+        1..=1_024_u16,
+        option::of(1..=u32::MAX),
+        option::of(1..1_u64 << 50),
+    );
+    (
+        (geometry, bus, priority, worn),
+        (buffer, gc, option::of(before)),
+        times,
+        rest,
+    )
+        .prop_map(
+            |((geometry, bus, read_priority, reliability), (buffer, gc, before), times, rest)| {
+                let mut config = page::Config {
+                    geometry,
+                    reliability,
+                    buffer,
+                    gc,
+                    over_provisioning: rest.0,
+                    streams: rest.1,
+                    spare_blocks: rest.1.into(),
+                    wear_spread: rest.2,
+                    refresh_reads: rest.2,
+                    refresh_age: rest.3.map(|age| Ns(age >> 2)).filter(|age| *age > Ns::ZERO),
+                    mapping_cache: rest.3,
+                    ..page::Config::default()
+                };
+                config.timing.bus = bus;
+                config.timing.read_priority = read_priority;
+                config.timing.cache_read = rest.3.is_some();
+                let mut drive = PageDrive::new(config, times.0, times.1, times.2);
+                drive.precondition = before;
+                drive
+            },
+        )
+}
+
+fn flash() -> impl Strategy<Value = MediaModel> {
+    prop_oneof![
+        femu().prop_map(|femu| MediaModel::Femu(Box::new(femu))),
+        page().prop_map(|page| MediaModel::Page(Box::new(page))),
+    ]
+}
+
 fn drive_file() -> impl Strategy<Value = DriveFile> {
     let store = option::of("[!-~\u{e9}][ -~\u{e9}]{0,30}")
         .prop_map(|file| file.map_or(Store::Memory, |file| Store::File(file.into())));
@@ -136,6 +330,23 @@ proptest! {
     fn what_is_written_is_read_back(file in drive_file()) {
         let text = file.to_toml();
         let again = DriveFile::parse("a.toml", &text, &Limits::NONE);
+        prop_assert_eq!(again.as_ref(), Ok(&file), "{}", text);
+    }
+
+    #[test]
+    fn flash_that_is_written_is_read_back(drive in drive(), model in flash()) {
+        // A drive without NVM namespaces fits any flash.
+        let memory = Memory { size: 4096, bandwidth: 1_000_000, latency: Ns(0) };
+        let mut file = DriveFile {
+            drive,
+            media: Media { capacity: 0, model },
+            store: Store::Memory,
+            namespaces: vec![Namespace { id: 1, kind: NamespaceKind::Memory(memory) }],
+        };
+        let text = file.to_toml();
+        let again = DriveFile::parse("a.toml", &text, &Limits::NONE);
+        // Reading finds out how large the flash is.
+        file.media.capacity = again.as_ref().map_or(0, |again| again.media.capacity);
         prop_assert_eq!(again.as_ref(), Ok(&file), "{}", text);
     }
 

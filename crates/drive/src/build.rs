@@ -5,7 +5,9 @@ use ersatz_drive_file::{
     Compute, Doorbells as DoorbellPolicy, DriveFile, MediaModel, Memory, NamespaceKind, Nvm,
 };
 use ersatz_engine::Ns;
-use ersatz_ftl::{Fixed, FixedConfig, Media, Null};
+use ersatz_ftl::femu::{self, Femu};
+use ersatz_ftl::page::{self, PageFtl};
+use ersatz_ftl::{Fault, Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_nvme::set::CommandSet;
 use ersatz_nvme::sets::cp::Picoseconds;
@@ -33,6 +35,15 @@ pub enum BuildError {
     /// A namespace that can't be.
     #[error(transparent)]
     Namespace(#[from] NvmConfigError),
+    /// Flash of the FEMU model that can't be.
+    #[error("the flash of the drive file is impossible: {0}")]
+    Femu(#[from] femu::ConfigError),
+    /// Flash of the page-mapped model that can't be.
+    #[error("the flash of the drive file is impossible: {0}")]
+    Page(#[from] page::ConfigError),
+    /// Ageing has used up the drive.
+    #[error("the drive does not survive its ageing (ftl.precondition): {0}")]
+    Precondition(Fault),
     /// No threads for programs.
     #[error("no threads for the programs of a compute namespace")]
     Threads(#[source] std::io::Error),
@@ -86,7 +97,7 @@ impl Drive {
             admin_latency: file.drive.admin_latency,
         };
         Ok(Self {
-            subsystem: Subsystem::new(identity, media(file), Link::new(link), namespaces),
+            subsystem: Subsystem::new(identity, media(file)?, Link::new(link), namespaces),
             controller: Controller::new(controller)
                 .map_err(|error| BuildError::Memory("the doorbells", error))?,
             doorbells: match file.drive.doorbells {
@@ -118,9 +129,17 @@ impl Drive {
     }
 }
 
-fn media(file: &DriveFile) -> Box<dyn Media> {
+fn media(file: &DriveFile) -> Result<Box<dyn Media>, BuildError> {
     let capacity = file.media.capacity;
-    match &file.media.model {
+    Ok(match &file.media.model {
+        MediaModel::Femu(config) => Box::new(Femu::new(config)?),
+        MediaModel::Page(drive) => {
+            let mut ftl = PageFtl::new(drive.config.clone())?;
+            if let Some(before) = drive.precondition {
+                ftl.precondition(before).map_err(BuildError::Precondition)?;
+            }
+            Box::new(ftl)
+        }
         MediaModel::Null => Box::new(Null::new(capacity)),
         MediaModel::Fixed(fixed) => Box::new(Fixed::new(FixedConfig {
             capacity,
@@ -129,7 +148,7 @@ fn media(file: &DriveFile) -> Box<dyn Media> {
             read: fixed.read,
             program: fixed.program,
         })),
-    }
+    })
 }
 
 fn namespaces(
@@ -254,6 +273,42 @@ fn uuid(nqn: &str, nsid: u32) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn drive_file(tables: &str) -> DriveFile {
+        let text = format!(
+            "[drive]\nserial = \"A\"\n[[namespace]]\nkind = \"nvm\"\nsize = \"64 KiB\"\n{tables}"
+        );
+        DriveFile::parse("a.toml", &text, &ersatz_drive_file::Limits::NONE).expect("a drive")
+    }
+
+    #[test]
+    fn the_drive_file_knows_how_large_flash_is() {
+        for tables in [
+            "[nand]",
+            "[nand]\nchannels = 3\nblocks_per_plane = 77\npages_per_block = 33\n\
+             page = \"4 KiB\"\n[ftl]\nover_provisioning = \"28.37 %\"",
+            "[ftl]\nmodel = \"femu\"",
+            "[nand]\nchannels = 3\nsectors_per_page = 5\n[ftl]\nmodel = \"femu\"",
+        ] {
+            let file = drive_file(tables);
+            let media = media(&file).expect("possible");
+            assert_eq!(media.capacity(), file.media.capacity, "{tables}");
+        }
+    }
+
+    #[test]
+    fn flash_that_could_not_collect_garbage_is_refused_with_the_arithmetic() {
+        let refused = |tables| {
+            media(&drive_file(tables))
+                .err()
+                .expect("refused")
+                .to_string()
+        };
+        let femu = refused("[nand]\nblocks_per_plane = 3\n[ftl]\nmodel = \"femu\"");
+        assert!(femu.contains("75 % and 95 % of 3 lines"), "{femu}");
+        let page = refused("[nand]\nblocks_per_plane = 20");
+        assert!(page.contains("16 lines of 16384 pages"), "{page}");
+    }
 
     #[test]
     fn a_namespace_keeps_its_uuid_and_shares_it_with_no_other() {

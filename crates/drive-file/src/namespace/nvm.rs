@@ -10,8 +10,8 @@ pub const DEFAULT_BLOCK: u32 = 4096;
 
 pub(super) const SIZE: Key = Key::number("size", Unit::Bytes, 512, 1 << 50)
     .means("Size of the namespace, a multiple of its block (NSZE).");
-const BLOCK: Key = Key::number("block", Unit::Bytes, 512, 4096)
-    .step(Step::OneOf(&[512, 4096]))
+const BLOCK: Key = Key::number("block", Unit::Bytes, 512, 8192)
+    .step(Step::OneOf(&[512, 1024, 2048, 4096, 8192]))
     .or(Absent::Number(DEFAULT_BLOCK as u64))
     .means("Size of a logical block (LBADS).");
 
@@ -26,7 +26,7 @@ pub(crate) const SECTION: Section = Section {
 pub struct Nvm {
     /// Bytes; a multiple of `block`, at least one block, at most 1 PiB.
     pub size: u64,
-    /// Bytes of a logical block, 512 or 4,096.
+    /// Bytes of a logical block: a power of two from 512 to 8,192.
     pub block: u32,
 }
 
@@ -38,7 +38,7 @@ impl Nvm {
         if !size.is_multiple_of(block.into()) {
             let block = u64::from(block);
             let shown = format!("the block, {}", write_number(Unit::Bytes, block));
-            table.refuse(&SIZE, not_a_multiple(size, block, shown));
+            table.refuse(&SIZE, not_a_multiple(Unit::Bytes, size, block, shown));
             return None;
         }
         Some(Self { size, block })
