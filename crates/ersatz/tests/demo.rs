@@ -2,7 +2,13 @@
 
 mod common;
 
-use common::{SMALL, run};
+use common::{SMALL, ersatz, run};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 #[test]
 fn the_drive_and_the_host_agree_and_the_drive_moves_less() {
@@ -76,4 +82,42 @@ fn what_the_demo_needs_is_said() {
         error.contains("needs a drive with a memory namespace"),
         "{error}"
     );
+}
+
+/// Starts a demo whose temporary files go to `folder`, sends it `signal` when its drive has a
+/// client, and waits until both its processes have ended.
+fn end_by(signal: Signal, folder: &Path) {
+    let mut command = ersatz(&["demo", "--size", "512MiB", "--json"]);
+    command.env("TMPDIR", folder).env("RUST_LOG", "info");
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = command.spawn().expect("it starts");
+    let mut stderr = BufReader::new(demo.stderr.take().expect("its errors")).lines();
+    let connected = stderr.any(|line| line.expect("text").contains("a client has connected"));
+    assert!(connected, "the drive has no client");
+    kill_process(Pid::from_child(&demo), signal).expect("a signal");
+    // Standard error is also the drive's: it ends when both have ended.
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        stderr.for_each(drop);
+        let _ = sender.send(());
+    });
+    let ended = ended.recv_timeout(Duration::from_secs(30));
+    demo.wait().expect("it ends");
+    assert!(ended.is_ok(), "the drive is left behind");
+}
+
+#[test]
+fn a_demo_that_is_killed_leaves_no_drive_behind() {
+    let folder = tempfile::tempdir().expect("a folder");
+    end_by(Signal::KILL, folder.path());
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_no_files_behind() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let folder = tempfile::tempdir().expect("a folder");
+        end_by(signal, folder.path());
+        let left = std::fs::read_dir(folder.path()).expect("a folder").count();
+        assert_eq!(left, 0);
+    }
 }
