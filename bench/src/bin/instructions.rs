@@ -194,6 +194,7 @@ fn run(commands: u32, bytes: u32, depth: u32, write: bool) -> Result<()> {
     let mut bench = Bench::start()?;
     let (front, blocks) = (bench.drive.front().bar0(), bytes / 512);
     let doorbells = front.shared.1;
+    let before = bench.drive.controller.completed();
     let opcode = if write {
         NvmOpcode::Write
     } else {
@@ -215,17 +216,14 @@ fn run(commands: u32, bytes: u32, depth: u32, write: bool) -> Result<()> {
             sent += 1;
         }
         doorbells.store_release(8, tail)?;
-        bench.poll();
+        // One sweep takes a burst of each queue, which may be less than all.
+        while bench.drive.controller.completed() < before + u64::from(sent) {
+            bench.poll();
+        }
         // The host's part is kept as small as it can be: all that was sent is done.
         head = (head + (sent - done)) % ENTRIES;
         done = sent;
         doorbells.store_release(12, head)?;
-    }
-    if bench.drive.controller.completed() < u64::from(commands) {
-        bail!(
-            "{} of {commands} commands were completed",
-            bench.drive.controller.completed()
-        );
     }
     let mut first = [0; 4];
     bench.host.read(DATA, &mut first)?;

@@ -167,6 +167,20 @@ impl DmaMap {
         Some((reach, len.min(entry.size - offset)))
     }
 
+    /// Writes a completion queue entry, its last four bytes after the rest, where it lies in one
+    /// entry that has memory; `false` where it does not.
+    pub(crate) fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> bool {
+        let Some((Reach::Memory(memory, offset), 16)) = self.reach(iova, 16, true) else {
+            return false;
+        };
+        let (body, phase) = entry.split_at(12);
+        let phase = phase
+            .iter()
+            .rev()
+            .fold(0, |word, &byte| word << 8 | u32::from(byte));
+        memory.write(offset, body).is_ok() && memory.store_release(offset + 12, phase).is_ok()
+    }
+
     /// Calls `step(reach, iova, bytes done, bytes)` for each part of an access that lies in one
     /// entry. `None` when a part is not mapped or a step fails.
     pub(crate) fn walk(

@@ -1,6 +1,5 @@
 //! What a drive may ask of its host.
 
-use core::sync::atomic::{Ordering, fence};
 use ersatz_memory::Mapping;
 
 /// An address that the host has not made reachable, or not for this direction.
@@ -77,11 +76,7 @@ pub trait Host {
     ///
     /// # Errors
     /// As [`Host::write`].
-    fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault> {
-        self.write(iova, &entry[..12])?;
-        fence(Ordering::Release);
-        self.write(iova.wrapping_add(12), &entry[12..])
-    }
+    fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault>;
 
     /// Raises interrupt `vector`.
     fn raise(&mut self, vector: u16);

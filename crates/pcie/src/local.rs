@@ -110,6 +110,14 @@ impl Host for LocalHost {
         })
     }
 
+    fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        if self.dma.publish(iova, entry) {
+            return Ok(());
+        }
+        self.write(iova, &entry[..12])?;
+        self.write(iova.wrapping_add(12), &entry[12..])
+    }
+
     fn raise(&mut self, vector: u16) {
         let vector = usize::from(vector);
         if self.raised.len() <= vector {

@@ -6,6 +6,7 @@
 //! shared words, everything else waits its turn.
 
 mod irq;
+mod private;
 
 use crate::dma::{DmaEntry, DmaMap, DmaMapError, Reach};
 use crate::{Bar0, DmaFault, Function, Host, Region, Reset, Words};
@@ -76,6 +77,8 @@ pub struct Port {
     dma: DmaMap,
     irqs: Irqs,
     view: View,
+    /// The operator has been told of memory that is private to the client.
+    warned: bool,
 }
 
 impl Port {
@@ -93,6 +96,7 @@ impl Port {
             dma: DmaMap::new(),
             irqs,
             view,
+            warned: false,
         }
     }
 
@@ -246,6 +250,16 @@ impl Port {
         } else {
             Access::Read
         };
+        if let Some(file) = &file
+            && !self.warned
+            && private::is_private(self.session.as_fd(), &file.fd)
+        {
+            self.warned = true;
+            tracing::error!(
+                "the client has mapped its memory privately: what it and the drive write will not \
+                 be seen by the other; with QEMU, add share=on to the memory backend"
+            );
+        }
         let memory = match file {
             Some(file) => Some(Mapping::file(file.fd, file.offset, size, access).map_err(
                 |error| {
@@ -368,6 +382,14 @@ impl Host for Port {
             iova,
             len: len as u64,
         })
+    }
+
+    fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault> {
+        if self.dma.publish(iova, entry) {
+            return Ok(());
+        }
+        self.write(iova, &entry[..12])?;
+        self.write(iova.wrapping_add(12), &entry[12..])
     }
 
     fn raise(&mut self, vector: u16) {
