@@ -142,6 +142,20 @@ fn a_device_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_drive_that_does_not_answer_may_have_another_client() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("drive.sock");
+    // Connections are accepted by the kernel, and that is all.
+    let _listener = UnixListener::bind(&socket).expect("a socket");
+    let device = format!("vfio-user:{}", socket.display());
+    let error = run(&["csd", "--device", &device, "list"]).fails(1);
+    assert!(
+        error.contains("did not answer") && error.contains("one at a time"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_failure() {
     let mut command = ersatz(&["completions", "bash"]);
     command.stdout(std::process::Stdio::piped());

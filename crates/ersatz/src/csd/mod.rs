@@ -11,9 +11,9 @@ mod program;
 
 use crate::output::Answer;
 use crate::statistics::Statistics;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Subcommand;
-use ersatz_host::Csd;
+use ersatz_host::{Csd, Error};
 
 const EXAMPLES: &str = "\
 Examples, which count the bytes of a file that lies on the drive:
@@ -110,7 +110,13 @@ pub fn run(args: &Args) -> Result<()> {
 /// Opens the drive that was named, or the only one that there is.
 fn open(device: Option<&str>) -> Result<Csd> {
     if let Some(device) = device {
-        return Csd::open(device).with_context(|| format!("open {device}"));
+        return Csd::open(device).map_err(|error| {
+            let hint = match error {
+                Error::Gone(_) => " (it may be busy with another client: it serves one at a time)",
+                _ => "",
+            };
+            anyhow!(error).context(format!("open {device}{hint}"))
+        });
     }
     let (mut drives, mut failed) = (Vec::new(), Vec::new());
     for found in Csd::list() {
