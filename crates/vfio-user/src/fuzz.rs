@@ -264,7 +264,12 @@ fn send_fds(peer: &UnixStream, steps: &mut Steps<'_>, count: usize) {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
     let command = u16::from(steps.byte().unwrap_or(0));
     let message = header_around(0, command % 20, 0, steps.bytes());
-    let fds = vec![peer.as_fd(); count];
+    // Not the peer itself: a session that holds it, for a message of which the rest never comes,
+    // would keep its own client alive.
+    let Ok((file, _)) = UnixStream::pair() else {
+        return;
+    };
+    let fds = vec![file.as_fd(); count];
     let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(20))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if count > 0 {
