@@ -20,6 +20,8 @@ mod error_log;
 mod events;
 mod features;
 mod front;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzz;
 mod link;
 mod queue;
 mod registers;
