@@ -223,7 +223,7 @@ impl Link {
 /// The name of the subsystem with this serial number: one of the UUID form, which anybody may use
 /// without owning a domain. The UUID is of version 8 (RFC 9562), 128 bits of FNV-1a, so that the
 /// same drive has the same name on every run.
-fn nqn_of(serial: &str) -> String {
+pub(crate) fn nqn_of(serial: &str) -> String {
     let basis = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
     let prime = (1_u128 << 88) + 0x13b;
     let hash = serial.bytes().fold(basis, |hash, byte| {

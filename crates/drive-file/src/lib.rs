@@ -16,6 +16,7 @@
 //! Read next: `docs/drive-file.md` for the settings, [`Unit`](unit::Unit) for sizes and times, `reader` for
 //! how values are taken and refused, `ersatz-nvme` for what a drive is made of.
 
+mod convert;
 mod drive;
 mod load;
 mod media;
@@ -27,6 +28,7 @@ mod store;
 pub mod unit;
 mod writer;
 
+pub use convert::{ConvertError, Converted, from_femu};
 pub use drive::{
     DEFAULT_ADMIN_LATENCY, DEFAULT_DOORBELLS, DEFAULT_MAX_TRANSFER, DEFAULT_MODEL,
     DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES, Doorbells, Drive, Link,
