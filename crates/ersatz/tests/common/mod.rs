@@ -115,6 +115,11 @@ impl Drive {
         self.folder.path().join("drive.sock")
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
