@@ -101,7 +101,7 @@ fn admin_command(kind: u8, input: &mut Input<'_>, last_cid: u16) -> Sqe {
         5 => sqe(AdminOpcode::AsyncEventRequest, 0),
         6 | 7 => {
             // The whole image, or two halves.
-            let half = PROGRAM.len() as u32 / 2;
+            let half = PROGRAM.len() as u32 / 8 * 4;
             let (from, len) = match input.byte() % 4 {
                 0 | 1 => (0, PROGRAM.len() as u32),
                 2 => (0, half),
@@ -118,7 +118,7 @@ fn admin_command(kind: u8, input: &mut Input<'_>, last_cid: u16) -> Sqe {
                 cdw15: from,
                 ..sqe(AdminOpcode::LoadProgram, COMPUTE)
             }
-            .with_sgl(block(DATA + IMAGE + u64::from(from), len))
+            .with_prp(DATA + IMAGE + u64::from(from), DATA + IMAGE + 4096)
         }
         8 => Sqe {
             cdw10: u32::from(input.byte() % 3) | u32::from(kind & 0x10) << 12,
