@@ -32,6 +32,8 @@ pub struct HostCounters {
 pub struct Activity {
     in_flight: usize,
     since: Ns,
+    /// The latest time at which a command was due since then.
+    until: Ns,
     busy: Ns,
 }
 
@@ -47,9 +49,11 @@ impl Activity {
     /// A command was due.
     pub fn leave(&mut self, due: Ns) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        // Completions that are late may be posted in another order than that of their times.
+        self.until = self.until.max(due);
         if self.in_flight == 0 {
-            self.busy += due - self.since;
-            self.since = self.since.max(due);
+            self.busy += self.until - self.since;
+            self.since = self.since.max(self.until);
         }
     }
 
@@ -98,8 +102,8 @@ mod tests {
         let mut activity = Activity::default();
         activity.enter(Ns(10));
         activity.enter(Ns(12));
-        activity.leave(Ns(15));
         activity.leave(Ns(20));
+        activity.leave(Ns(15));
         activity.enter(Ns(50));
         assert_eq!(activity.busy(Ns(53)), Ns(13));
         activity.leave(Ns(55));

@@ -70,10 +70,15 @@ impl Slm {
 
     /// When the memory has moved `bytes` that are there `now`.
     fn book(&mut self, now: Ns, bytes: u64) -> Ns {
+        let duration = self.duration(bytes);
+        self.timeline.book(now, duration).end
+    }
+
+    /// How long the memory takes for so many bytes.
+    fn duration(&self, bytes: u64) -> Ns {
         let bandwidth = u128::from(self.config.bandwidth.max(1));
         let transfer = (u128::from(bytes) * 1_000_000_000).div_ceil(bandwidth);
-        let transfer = Ns(u64::try_from(transfer).unwrap_or(u64::MAX));
-        self.timeline.book(now, self.config.latency + transfer).end
+        self.config.latency + Ns(u64::try_from(transfer).unwrap_or(u64::MAX))
     }
 
     /// Checks a range of bytes against the namespace.

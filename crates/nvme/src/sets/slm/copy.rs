@@ -11,6 +11,9 @@ use nvme_spec::{NSID_ALL, NSID_NONE, Status};
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
+/// Bytes that reach the memory at once: the last of them are written after all has arrived.
+const PIECE: u64 = 4096;
+
 /// A source range entry, whatever its format. Fast Copy Only is not kept: every copy here is fast.
 enum Entry {
     Blocks {
@@ -97,10 +100,13 @@ impl Slm {
             to += source.len;
         }
         cx.moved_inside(len);
-        if arrived > cx.now {
-            return Ok(Step::Resume { at: arrived });
-        }
-        Ok(Step::at(self.book(cx.now, len)))
+        // The memory takes data as it comes; what comes last still has to be written.
+        let written = self.book(cx.now, len);
+        let last = match arrived > cx.now {
+            true => arrived + self.duration(len.min(PIECE)),
+            false => arrived,
+        };
+        Ok(Step::at(written.max(last)))
     }
 
     fn blocks(
