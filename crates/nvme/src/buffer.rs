@@ -12,6 +12,10 @@ use zerocopy::FromBytes;
 /// only be one that points back at itself.
 const MAX_CHAIN: usize = 1024;
 
+/// SGL descriptors that one command may have, over all segments: more than a transfer of any size
+/// needs, and few enough that empty ones can't keep the drive busy.
+const MAX_DESCRIPTORS: u64 = 64 << 10;
+
 /// A contiguous piece of host memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -147,6 +151,7 @@ impl Buffer {
         let mut buffer = Self::default();
         let mut rest = len;
         let mut next = buffer.descriptor(descriptor, true, &mut rest)?;
+        let mut descriptors = 0;
         let mut entries = [0; 4096];
         for _ in 0..MAX_CHAIN {
             let Some((mut at, mut bytes, last)) = next.take() else {
@@ -158,6 +163,11 @@ impl Buffer {
                 }
                 return Ok(buffer);
             };
+            descriptors += bytes / 16;
+            if descriptors > MAX_DESCRIPTORS {
+                let reason = format!("more than {MAX_DESCRIPTORS} SGL descriptors");
+                return Err(NvmeError::new(Status::INVALID_SGL_COUNT, reason));
+            }
             while bytes > 0 {
                 let part = bytes.min(4096) as usize;
                 host.read(at, &mut entries[..part])?;

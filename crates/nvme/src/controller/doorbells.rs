@@ -108,9 +108,11 @@ impl Controller {
         if (doorbells | event_indexes) & (self.page - 1) != 0 {
             return Err(NvmeError::field("the buffers of doorbells start on a page"));
         }
-        let mut probe = [0; 4];
+        // All of both has to be there, so that nothing fails half-way below.
+        let mut probe = vec![0; (usize::from(self.config.queues) + 1) * 8];
         host.read(doorbells, &mut probe)?;
-        host.write(event_indexes, &probe.map(|_| 0))?;
+        probe.fill(0);
+        host.write(event_indexes, &probe)?;
         self.shadow = Some((doorbells, event_indexes));
         for id in 1..=self.config.queues {
             let index = usize::from(id);
