@@ -105,12 +105,8 @@ impl Controller {
         self.registers.cc().css() == CcCss::AllSupported || namespace.set.csi() == Csi::Nvm
     }
 
-    /// CNS 00h. A broadcast NSID asks for what all namespaces have in common.
+    /// CNS 00h and 11h. The broadcast NSID is refused, as without namespace management it must be.
     fn blocks(&self, nsid: u32, subsystem: &Subsystem) -> Result<Page, NvmeError> {
-        if nsid == NSID_ALL {
-            // Without namespace management there is nothing in common.
-            return Ok([0; 4096]);
-        }
         let mut out = [0; 4096];
         let Some(namespace) = self.active_or_none(nsid, subsystem)? else {
             return Ok(out);

@@ -216,7 +216,7 @@ fn an_inactive_namespace_is_all_zeros_and_an_invalid_one_is_refused() {
     ];
     for (cns, csi) in structures {
         assert_eq!(host.ask(cns, INACTIVE, csi), Ok([0; 4096]), "{cns:?}");
-        for nsid in [NSID_NONE, 1025, 0xFFFF_FFFE] {
+        for nsid in [NSID_NONE, 1025, 0xFFFF_FFFE, NSID_ALL] {
             let refused = Err(Status::INVALID_NAMESPACE_OR_FORMAT);
             assert_eq!(host.ask(cns, nsid, csi), refused, "{cns:?}, {nsid}");
         }
