@@ -53,7 +53,8 @@ const DOORBELLS: Key = Key::choice("doorbells", &["auto", "mapped", "messages"])
     .means(
         "How a vfio-user client reaches the doorbells: `\"mapped\"` lets it map their page, which \
          the drive then has to poll; `\"messages\"` makes each ring a message, which lets an idle \
-         drive sleep; `\"auto\"` leaves the choice to the server.",
+         drive sleep; `\"auto\"` maps it for clients that negotiate without capabilities, as SPDK \
+         does, and has messages from all others.",
     );
 
 /// `[drive]`.
