@@ -1,13 +1,15 @@
 //! The `ersatz` command: a computational storage drive in software, and what a host does with one.
 //!
 //! Each subcommand is a module with its own `Args` and a function that runs it: [`serve`] (a drive
-//! behind a socket), [`vm`] (a guest with a drive), [`demo`] (both sides at once, with figures) and
-//! [`csd`] (the host's side, command by command). What a drive is and does is in the libraries;
-//! here are the command line, the words and the tables.
+//! behind a socket), [`vm`] (a guest with a drive), [`demo`] (both sides at once, with figures),
+//! [`csd`] (the host's side, command by command), [`simulate`] (a drive without a guest, in virtual
+//! time) and [`convert`] (other emulators' drives as drive files). What a drive is and does is in the
+//! libraries; here are the command line, the words and the tables.
 //!
 //! Standard output has what was asked for, or JSON; standard error has progress, logs and errors.
 #![forbid(unsafe_code)]
 
+mod convert;
 mod csd;
 mod demo;
 mod drive_thread;
@@ -16,6 +18,7 @@ mod interrupt;
 mod output;
 mod quantity;
 mod serve;
+mod simulate;
 mod statistics;
 mod vm;
 
@@ -55,6 +58,8 @@ enum Command {
     Serve(serve::Args),
     Vm(vm::Args),
     Csd(csd::Args),
+    Simulate(simulate::Args),
+    Convert(convert::Args),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  ersatz completions bash > ~/.local/share/bash-completion/completions/ersatz"
@@ -80,6 +85,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Serve(args) => serve::run(&args)?,
         Command::Vm(args) => return vm::run(args, cli.verbose > 0),
         Command::Csd(args) => csd::run(&args)?,
+        Command::Simulate(args) => simulate::run(&args)?,
+        Command::Convert(args) => convert::run(&args)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ersatz", &mut std::io::stdout());
         }
@@ -88,9 +95,15 @@ fn run(cli: Cli) -> Result<ExitCode> {
 }
 
 fn log_to_stderr(cli: &Cli) {
-    // Who serves a drive wants to know who comes and goes.
-    let quiet = u8::from(matches!(cli.command, Command::Serve(_)));
-    let level = ["warn", "info", "debug", "trace"][usize::from(cli.verbose + quiet).min(3)];
+    let base = match cli.command {
+        // Who serves a drive wants to know who comes and goes.
+        Command::Serve(_) => 2,
+        // What the drive refuses is counted in the results.
+        Command::Simulate(_) => 0,
+        _ => 1,
+    };
+    let levels = ["error", "warn", "info", "debug", "trace"];
+    let level = levels[usize::from(base + cli.verbose.min(4)).min(4)];
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,0 +1,331 @@
+//! Traces: requests with their times, from a file.
+//!
+//! A format is a [`Format`]: it makes a request of a line, or says what is wrong with it and where.
+//! Everything else is here: compressed files, lines of any length, times that go back, bad lines
+//! that are skipped if the user says so.
+
+mod csv;
+mod fields;
+
+pub use fields::Fault;
+
+use crate::load::{Load, LoadError, Request};
+use csv::Csv;
+use ersatz_engine::Ns;
+use flate2::read::MultiGzDecoder;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+/// Longest line in bytes.
+const MAX_LINE: usize = 1 << 16;
+
+/// A trace can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The file can't be read.
+    #[error("{file}")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A line is no request.
+    #[error("{file}:{line}:{column}: {message}")]
+    Line {
+        /// The file.
+        file: String,
+        /// Line of the file, from 1.
+        line: u64,
+        /// Character of the line, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+}
+
+/// How a trace is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Lines of `time_ns,op,slba,nlb`, with `R`, `W` or `T` for reads, writes and deallocations.
+    #[default]
+    Csv,
+}
+
+impl Kind {
+    fn format(self) -> Box<dyn Format> {
+        match self {
+            Self::Csv => Box::new(Csv),
+        }
+    }
+}
+
+/// Makes requests of lines.
+pub(crate) trait Format {
+    /// The request of a line; `None` when the line has none (a comment, a heading).
+    fn request(&mut self, line: &str, number: u64) -> Result<Option<Request>, Fault>;
+}
+
+/// A trace that is read as it is needed.
+pub struct Trace {
+    name: String,
+    input: Box<dyn BufRead>,
+    format: Box<dyn Format>,
+    line: Vec<u8>,
+    number: u64,
+    next: Option<Request>,
+    ended: bool,
+    last: Ns,
+    skip_bad: bool,
+    skipped: u64,
+    taken: u64,
+}
+
+impl Trace {
+    /// Opens a file, which may be compressed with gzip.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub fn open(path: &Path, kind: Kind) -> Result<Self, TraceError> {
+        let name = path.display().to_string();
+        let unreadable = |source| TraceError::Unreadable {
+            file: path.display().to_string(),
+            source,
+        };
+        let mut file = BufReader::with_capacity(1 << 18, File::open(path).map_err(unreadable)?);
+        let zipped = file
+            .fill_buf()
+            .map_err(unreadable)?
+            .starts_with(&[0x1F, 0x8B]);
+        let input: Box<dyn BufRead> = if zipped {
+            Box::new(BufReader::with_capacity(1 << 18, MultiGzDecoder::new(file)))
+        } else {
+            Box::new(file)
+        };
+        Ok(Self::new(name, input, kind))
+    }
+
+    /// Reads from anywhere; `name` is what errors call it.
+    #[must_use]
+    pub fn new(name: String, input: Box<dyn BufRead>, kind: Kind) -> Self {
+        Self {
+            name,
+            input,
+            format: kind.format(),
+            line: Vec::new(),
+            number: 0,
+            next: None,
+            ended: false,
+            last: Ns::ZERO,
+            skip_bad: false,
+            skipped: 0,
+            taken: 0,
+        }
+    }
+
+    /// Skips bad lines, and counts them.
+    #[must_use]
+    pub fn skip_bad(mut self, skip: bool) -> Self {
+        self.skip_bad = skip;
+        self
+    }
+
+    /// Bad lines that were skipped.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// Requests that were taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Reads the next line without its end. `false` at the end of the file.
+    fn read_line(&mut self) -> Result<bool, TraceError> {
+        self.line.clear();
+        self.number += 1;
+        let mut limited = (&mut self.input).take(MAX_LINE as u64 + 1);
+        let read = limited.read_until(b'\n', &mut self.line);
+        let read = read.map_err(|source| TraceError::Unreadable {
+            file: self.name.clone(),
+            source,
+        })?;
+        if self.line.len() > MAX_LINE {
+            let message = format!("the line is longer than {MAX_LINE} bytes");
+            // What follows is not at the start of a line any more: this can't be skipped.
+            return Err(self.error(Fault::new(MAX_LINE, message)));
+        }
+        while matches!(self.line.last(), Some(b'\n' | b'\r')) {
+            self.line.pop();
+        }
+        Ok(read > 0)
+    }
+
+    fn error(&self, fault: Fault) -> TraceError {
+        // The place is known in bytes, people count characters.
+        let before = &self.line[..fault.at.min(self.line.len())];
+        TraceError::Line {
+            file: self.name.clone(),
+            line: self.number,
+            column: 1 + String::from_utf8_lossy(before).chars().count(),
+            message: fault.message,
+        }
+    }
+
+    fn request(&mut self) -> Result<Option<Request>, Fault> {
+        let line = std::str::from_utf8(&self.line)
+            .map_err(|error| Fault::new(error.valid_up_to(), "this is not UTF-8 text"))?;
+        let Some(request) = self.format.request(line, self.number)? else {
+            return Ok(None);
+        };
+        if request.at < self.last {
+            let message = format!(
+                "time goes back, from {} to {} ns",
+                self.last.0, request.at.0
+            );
+            return Err(Fault::new(0, message));
+        }
+        self.last = request.at;
+        Ok(Some(request))
+    }
+}
+
+impl Load for Trace {
+    fn peek(&mut self) -> Result<Option<Ns>, LoadError> {
+        while self.next.is_none() && !self.ended {
+            if !self.read_line()? {
+                self.ended = true;
+                break;
+            }
+            match self.request() {
+                Ok(request) => self.next = request,
+                Err(_) if self.skip_bad => self.skipped += 1,
+                Err(fault) => return Err(self.error(fault).into()),
+            }
+        }
+        Ok(self.next.map(|request| request.at))
+    }
+
+    fn take(&mut self) -> Option<Request> {
+        let request = self.next.take();
+        self.taken += u64::from(request.is_some());
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::Op;
+    use std::io::Cursor;
+
+    fn trace(text: &str) -> Trace {
+        Trace::new(
+            "t.csv".into(),
+            Box::new(Cursor::new(text.to_owned())),
+            Kind::Csv,
+        )
+    }
+
+    fn all(trace: &mut Trace) -> Result<Vec<Request>, LoadError> {
+        let mut requests = Vec::new();
+        while trace.peek()?.is_some() {
+            requests.extend(trace.take());
+        }
+        Ok(requests)
+    }
+
+    #[test]
+    fn lines_become_requests() {
+        let text = "time_ns,op,slba,nlb\r\n1,W,0,256\n\n# a comment\n1,R,8,1\n9,T,0,70000\n9,F,0,0";
+        let requests = all(&mut trace(text)).unwrap();
+        let shown: Vec<_> = requests
+            .iter()
+            .map(|it| (it.at.0, it.op, it.slba, it.nlb))
+            .collect();
+        let expected = [
+            (1, Op::Write, 0, 256),
+            (1, Op::Read, 8, 1),
+            (9, Op::Trim, 0, 70_000),
+            (9, Op::Flush, 0, 0),
+        ];
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_bad_line_is_told_with_its_place() {
+        for (text, message) in [
+            (
+                "1,W,0,256\n2,X,0,1",
+                "t.csv:2:3: \"X\" is no operation; allowed: R, W, T or F",
+            ),
+            ("1,W,0", "t.csv:1:6: nlb is missing"),
+            (
+                "1,W,0,1,2",
+                "t.csv:1:9: there is more than time_ns, op, slba and nlb",
+            ),
+            ("1,W,-1,1", "t.csv:1:5: slba: \"-1\" is no whole number"),
+            (
+                "1,W,0,65537",
+                "t.csv:1:7: nlb: 65537 blocks are more than a command can have (65536)",
+            ),
+            (
+                "1,R,0,0",
+                "t.csv:1:7: nlb: a request has at least one block",
+            ),
+            (
+                "5,R,0,1\n4,R,0,1",
+                "t.csv:2:1: time goes back, from 5 to 4 ns",
+            ),
+            (
+                "1,R,0,18446744073709551616",
+                "t.csv:1:7: nlb: \"18446744073709551616\" is too large",
+            ),
+            (
+                "time,op\n",
+                "t.csv:1:1: time_ns: \"time\" is no whole number",
+            ),
+        ] {
+            assert_eq!(all(&mut trace(text)).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn bad_lines_are_skipped_and_counted_if_asked_for() {
+        let mut trace = trace("1,W,0,1\nnonsense\n3,R,0,0\n3,R,0,1\n2,R,0,1").skip_bad(true);
+        assert_eq!(all(&mut trace).unwrap().len(), 2);
+        assert_eq!((trace.skipped(), trace.taken()), (3, 2));
+    }
+
+    #[test]
+    fn what_is_no_text_and_endless_lines_are_refused() {
+        let bytes = Trace::new("t".into(), Box::new(Cursor::new(b"1,W\xFF,0,1")), Kind::Csv);
+        let error = all(&mut { bytes }).unwrap_err().to_string();
+        assert_eq!(error, "t:1:4: this is not UTF-8 text");
+        let long = "1".repeat(MAX_LINE + 1);
+        let error = all(&mut trace(&long).skip_bad(true))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("longer than 65536 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_compressed_trace_is_read_and_a_broken_one_is_refused() {
+        use flate2::{Compression, write::GzEncoder};
+        use std::io::Write;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.gz");
+        let mut zip = GzEncoder::new(Vec::new(), Compression::fast());
+        zip.write_all(b"1,W,0,1\n2,R,0,1\n").unwrap();
+        let zipped = zip.finish().unwrap();
+        std::fs::write(&path, &zipped).unwrap();
+        let mut trace = Trace::open(&path, Kind::Csv).unwrap();
+        assert_eq!(all(&mut trace).unwrap().len(), 2);
+        std::fs::write(&path, &zipped[..zipped.len() - 6]).unwrap();
+        let mut trace = Trace::open(&path, Kind::Csv).unwrap();
+        assert!(all(&mut trace).is_err());
+    }
+}

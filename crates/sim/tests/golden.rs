@@ -1,0 +1,120 @@
+//! Recordings of FEMU against the whole drive: the properties become a drive file, the trace goes
+//! through the controller's queues, and each latency and counter must be the recorded one.
+//!
+//! The recordings are not part of the project. The test looks for them where `ERSATZ_GOLDEN` points,
+//! else beside the project, and says which; without them it has nothing to compare and says so.
+//! `small.rs` has cases of our own.
+
+use ersatz_drive_file::{DriveFile, Limits, from_femu};
+use ersatz_ftl::femu::Properties;
+use ersatz_sim::trace::{Kind, Trace};
+use ersatz_sim::{LatencyLog, Options, Report, Simulation};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+fn recordings() -> Option<PathBuf> {
+    let named = std::env::var_os("ERSATZ_GOLDEN").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/ftl");
+    named.or_else(|| beside.is_dir().then_some(beside))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_reader(File::open(path).expect("recording")).expect("JSON")
+}
+
+fn drive(case: &Value) -> DriveFile {
+    let properties = case["properties"].as_object().expect("properties").iter();
+    let properties: Vec<String> = properties
+        .map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')))
+        .collect();
+    let properties = Properties::parse(&properties.join(",")).expect("known");
+    let text = from_femu(&properties).expect("expressible").to_toml();
+    DriveFile::parse("femu.toml", &text, &Limits::NONE).expect("a drive file")
+}
+
+/// The lines of the log, and the report.
+fn simulate(case: &Path) -> (String, Report) {
+    let drive = drive(&json(&case.join("case.json")));
+    let mut trace = Trace::open(&case.join("trace.csv.gz"), Kind::Csv).expect("recording");
+    let mut simulation = Simulation::new(&drive, Options::default()).expect("a drive");
+    let mut log = LatencyLog::new(Vec::new()).expect("memory");
+    let report = simulation.run(&mut trace, &mut [&mut log]).expect("a run");
+    let log = log.finish().expect("memory");
+    (String::from_utf8(log).expect("text"), report)
+}
+
+fn compare(case: &Path) -> Vec<String> {
+    let (log, report) = simulate(case);
+    let mut recorded = String::new();
+    let file = File::open(case.join("latency.csv.gz")).expect("recording");
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut recorded)
+        .expect("gzip");
+    let mut wrong = Vec::new();
+    if log.lines().count() != recorded.lines().count() {
+        wrong.push(format!("{} lines", log.lines().count()));
+    }
+    let mut lines = log.lines().zip(recorded.lines());
+    if let Some((ours, theirs)) = lines.find(|(ours, theirs)| ours != theirs) {
+        wrong.push(format!("{ours}, recorded {theirs}"));
+    }
+    let (expected, counters) = (
+        json(&case.join("counters.json")),
+        serde_json::to_value(report.counters).expect("JSON"),
+    );
+    for name in [
+        "host_write_pages",
+        "gc_write_pages",
+        "erases",
+        "gc_rounds_foreground",
+        "gc_rounds_background",
+        "free_lines",
+        "victim_lines",
+        "full_lines",
+    ] {
+        if expected[name] != counters[name] {
+            wrong.push(format!(
+                "{name}: {}, recorded {}",
+                counters[name], expected[name]
+            ));
+        }
+    }
+    // FEMU lets a deallocation beyond the end do nothing; NVMe has a status for it.
+    let transfers = report.ops.iter().filter(|op| op.op != "trim");
+    let failed: u64 = transfers.map(|op| op.failed).sum();
+    if expected["error_status"] != failed {
+        wrong.push(format!(
+            "{failed} failures, recorded {}",
+            expected["error_status"]
+        ));
+    }
+    wrong
+}
+
+#[test]
+fn every_recorded_latency_and_counter_is_reproduced_by_the_whole_drive() {
+    let Some(folder) = recordings() else {
+        println!("no recordings: set ERSATZ_GOLDEN to a folder of them to compare");
+        return;
+    };
+    println!("recordings: {}", folder.display());
+    let mut cases: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .expect("folder")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.join("case.json").is_file())
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "no case in {}", folder.display());
+    let mut failed = 0;
+    for case in &cases {
+        let wrong = compare(case);
+        if !wrong.is_empty() {
+            failed += 1;
+            let name = case.file_name().expect("name").display();
+            println!("{name}: {}", wrong.join("; "));
+        }
+    }
+    assert_eq!(failed, 0, "of {} cases", cases.len());
+}

@@ -1,0 +1,170 @@
+//! Small drives whose times can be worked out by hand, through the controller and back.
+
+use ersatz_drive_file::{DriveFile, Limits, from_femu};
+use ersatz_ftl::femu::Properties;
+use ersatz_sim::trace::{Kind, Trace};
+use ersatz_sim::{LatencyLog, Options, Report, Simulation, SimulationError};
+use std::io::Cursor;
+
+const US: u64 = 1_000;
+
+fn parse(text: &str) -> DriveFile {
+    DriveFile::parse("d.toml", text, &Limits::NONE).expect("a drive file")
+}
+
+fn simulate(drive: &DriveFile, trace: &str) -> (Vec<u64>, Report) {
+    let mut trace = Trace::new(
+        "t".into(),
+        Box::new(Cursor::new(trace.to_owned())),
+        Kind::Csv,
+    );
+    let mut simulation = Simulation::new(drive, Options::default()).expect("a drive");
+    let mut log = LatencyLog::new(Vec::new()).expect("memory");
+    let report = simulation.run(&mut trace, &mut [&mut log]).expect("a run");
+    let log = String::from_utf8(log.finish().expect("memory")).expect("text");
+    let latencies = log.lines().skip(1);
+    let latency = |line: &str| line.rsplit(',').next().and_then(|it| it.parse().ok());
+    (
+        latencies
+            .map(|line| latency(line).expect("number"))
+            .collect(),
+        report,
+    )
+}
+
+/// Two dies, read 40 us, program 200 us; 1 MiB of blocks of 4 KiB.
+const FIXED: &str = r#"
+[drive]
+serial = "A"
+[media]
+kind = "fixed"
+dies = 2
+page = "4 KiB"
+read = "40 us"
+program = "200 us"
+[[namespace]]
+kind = "nvm"
+size = "1 MiB"
+"#;
+
+#[test]
+fn requests_queue_on_their_die_and_keep_their_arrivals() {
+    // Three reads of the same die at once, one of the other, one much later.
+    let trace = "1,R,0,1\n1,R,2,1\n1,R,4,1\n1,R,1,1\n900000,R,0,1";
+    let (latencies, report) = simulate(&parse(FIXED), trace);
+    assert_eq!(latencies, [40 * US, 80 * US, 120 * US, 40 * US, 40 * US]);
+    assert_eq!(report.duration_ns, 899_999 + 40 * US);
+    assert_eq!(report.ops[0].bytes, 5 * 4096);
+    assert_eq!(report.ops[0].mean_ns, 64.0 * 1_000.0);
+}
+
+#[test]
+fn a_link_takes_its_time_in_its_direction() {
+    let link = "link = { bandwidth = \"1 GB/s\", latency = \"900 ns\" }\n[media]";
+    let (latencies, _) = simulate(
+        &parse(&FIXED.replace("[media]", link)),
+        "0,R,0,1\n900000,W,0,1",
+    );
+    assert_eq!(latencies, [40 * US + 4096 + 900, 200 * US + 4096 + 900]);
+}
+
+#[test]
+fn what_lies_outside_is_failed_by_the_drive_and_counted() {
+    let trace = "0,R,256,1\n0,W,255,2\n0,T,256,1\n0,R,255,1\n0,F,0,0";
+    let (latencies, report) = simulate(&parse(FIXED), trace);
+    assert_eq!(latencies, [0, 0, 0, 40 * US, 0]);
+    let failures: Vec<_> = report.failures.iter().collect();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].0.contains("LBA"), "{failures:?}");
+    assert_eq!(*failures[0].1, 3);
+    let failed: Vec<_> = report
+        .ops
+        .iter()
+        .map(|op| (op.op, op.requests, op.failed))
+        .collect();
+    assert_eq!(
+        failed,
+        [
+            ("read", 2, 1),
+            ("write", 1, 1),
+            ("trim", 1, 1),
+            ("flush", 1, 0)
+        ]
+    );
+}
+
+#[test]
+fn more_than_a_queue_holds_can_be_in_the_drive() {
+    let trace: String = (0..70_000).map(|_| "0,R,0,1\n").collect();
+    let (latencies, _) = simulate(&parse(FIXED), &trace);
+    assert_eq!(latencies.len(), 70_000);
+    assert!(
+        (1..)
+            .zip(&latencies)
+            .all(|(place, latency)| *latency == place * 40 * US)
+    );
+}
+
+#[test]
+fn requests_beyond_the_largest_transfer_fail() {
+    let small = FIXED.replace("serial", "max_transfer = \"4 KiB\"\nserial");
+    let (_, report) = simulate(&parse(&small), "0,R,0,2\n0,R,0,1");
+    assert_eq!((report.ops[0].failed, report.ops[0].bytes), (1, 4096));
+}
+
+/// A FEMU drive of one die with 8 lines of 4 pages, one sector per page.
+fn femu() -> DriveFile {
+    let properties = "nchs=1,luns_per_ch=1,blks_per_pl=8,pgs_per_blk=4,secs_per_pg=1";
+    from_femu(&Properties::parse(properties).expect("known"))
+        .expect("expressible")
+        .file
+}
+
+#[test]
+fn garbage_collection_makes_writes_wait_as_in_femu() {
+    // 6 of 8 lines are in use after 24 pages: from then on a line is collected after each write.
+    let mut trace: String = (0..24)
+        .map(|lba| format!("{},W,{lba},1\n", lba * 1_000_000))
+        .collect();
+    trace += &(0..6)
+        .map(|lba| format!("{},W,{lba},1\n", 24_000_000 + lba))
+        .collect::<String>();
+    let (latencies, report) = simulate(&femu(), &trace);
+    assert!(latencies[..24].iter().all(|latency| *latency == 200 * US));
+    // The writes of one instant queue on the only die.
+    assert_eq!(latencies[24], 200 * US);
+    assert!(latencies[29] >= 6 * 200 * US - 5, "{latencies:?}");
+    assert!(report.counters.erases > 0);
+    assert_eq!(report.counters.host_write_pages, 30);
+}
+
+#[test]
+fn the_same_drive_and_trace_give_the_same_bytes() {
+    let mut state = 1u64;
+    let mut trace = String::new();
+    for at in 0..2_000 {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let (op, lba) = (
+            ["R", "W", "W", "T"][(state >> 60) as usize & 3],
+            (state >> 33) % 24,
+        );
+        trace += &format!("{},{op},{lba},1\n", at * 100_000);
+    }
+    let (a, b) = (simulate(&femu(), &trace), simulate(&femu(), &trace));
+    assert_eq!(a.0, b.0);
+    let json = |report| serde_json::to_string(&report).expect("JSON");
+    assert_eq!(json(a.1), json(b.1));
+}
+
+#[test]
+fn a_drive_without_blocks_and_a_namespace_that_is_not_there_are_refused() {
+    let memory = "[drive]\nserial = \"A\"\n[[namespace]]\nkind = \"memory\"\nsize = \"1 MiB\"";
+    let refused = Simulation::new(&parse(memory), Options::default()).err();
+    assert!(matches!(refused, Some(SimulationError::NoNamespace(_))));
+    let refused = Simulation::new(&parse(FIXED), Options { nsid: Some(7) }).err();
+    let message = refused.map(|error| error.to_string());
+    let expected = "the drive file has no namespace of kind \"nvm\" and id 7";
+    assert_eq!(message.as_deref(), Some(expected));
+}
