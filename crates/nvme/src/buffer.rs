@@ -3,6 +3,7 @@
 use crate::error::NvmeError;
 use ersatz_memory::Mapping;
 use ersatz_pcie::{DmaFault, Host};
+use nvme_spec::opcode::DataTransfer;
 use nvme_spec::queue::{Psdt, SglType};
 use nvme_spec::{SglDescriptor, Sqe, Status};
 use smallvec::SmallVec;
@@ -20,7 +21,7 @@ const MAX_DESCRIPTORS: u64 = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     /// I/O virtual address of the first byte; `None` where the host doesn't want the data (an SGL
-    /// bit bucket).
+    /// bit bucket, only in transfers to the host).
     pub iova: Option<u64>,
     /// Bytes.
     pub len: u64,
@@ -43,7 +44,10 @@ impl Buffer {
         }
         match sqe.flags.psdt() {
             Psdt::Prp => Self::from_prps(sqe.prp1, sqe.prp2, len, page, host),
-            Psdt::Sgl | Psdt::SglMetadataSgl => Self::from_sgl(sqe.sgl1(), len, host),
+            Psdt::Sgl | Psdt::SglMetadataSgl => {
+                let from_host = DataTransfer::of(sqe.opcode) == DataTransfer::HostToController;
+                Self::from_sgl(sqe.sgl1(), len, from_host, host)
+            }
             _ => Err(NvmeError::field("PSDT is reserved")),
         }
     }
@@ -146,11 +150,12 @@ impl Buffer {
     fn from_sgl(
         descriptor: SglDescriptor,
         len: u64,
+        from_host: bool,
         host: &mut dyn Host,
     ) -> Result<Self, NvmeError> {
         let mut buffer = Self::default();
         let mut rest = len;
-        let mut next = buffer.descriptor(descriptor, true, &mut rest)?;
+        let mut next = buffer.descriptor(descriptor, true, from_host, &mut rest)?;
         let mut descriptors = 0;
         let mut entries = [0; 4096];
         for _ in 0..MAX_CHAIN {
@@ -177,7 +182,7 @@ impl Buffer {
                     let is_last_entry = bytes == 0 && (i + 1) * 16 == part;
                     let entry = SglDescriptor::read_from_bytes(entry)
                         .map_err(|_| NvmeError::from(Status::INVALID_SGL_SEGMENT))?;
-                    let further = buffer.descriptor(entry, is_last_entry, &mut rest)?;
+                    let further = buffer.descriptor(entry, is_last_entry, from_host, &mut rest)?;
                     if further.is_some() && last {
                         let reason = "a last segment that is followed by another";
                         return Err(NvmeError::new(Status::INVALID_SGL_SEGMENT, reason));
@@ -198,6 +203,7 @@ impl Buffer {
         &mut self,
         descriptor: SglDescriptor,
         may_chain: bool,
+        from_host: bool,
         rest: &mut u64,
     ) -> Result<Option<(u64, u64, bool)>, NvmeError> {
         let length = u64::from(descriptor.length);
@@ -205,6 +211,8 @@ impl Buffer {
             return Err(NvmeError::new(Status::SGL_TYPE_INVALID, "SGL subtype"));
         }
         match descriptor.id.kind() {
+            // To the controller, a bit bucket has nothing to give: it is passed over.
+            SglType::BitBucket if from_host => Ok(None),
             kind @ (SglType::DataBlock | SglType::BitBucket) => {
                 let iova = (kind == SglType::DataBlock).then_some(descriptor.address);
                 // More than the transfer needs is allowed; the surplus is not touched.
@@ -247,9 +255,8 @@ impl Buffer {
         for segment in &self.0 {
             let n = bytes.len().min(segment.len as usize);
             let (part, rest) = bytes.split_at_mut(n);
-            match segment.iova {
-                Some(iova) => host.read(iova, part)?,
-                None => part.fill(0),
+            if let Some(iova) = segment.iova {
+                host.read(iova, part)?;
             }
             bytes = rest;
         }
@@ -282,13 +289,8 @@ impl Buffer {
         mut offset: u64,
     ) -> Result<(), DmaFault> {
         for segment in &self.0 {
-            match segment.iova {
-                Some(iova) => host.read_into(iova, to, offset, segment.len as usize)?,
-                // What a bit bucket gives to a write is not defined: zeros.
-                None => to.fill(offset, segment.len, 0).map_err(|_| DmaFault {
-                    iova: 0,
-                    len: segment.len,
-                })?,
+            if let Some(iova) = segment.iova {
+                host.read_into(iova, to, offset, segment.len as usize)?;
             }
             offset += segment.len;
         }

@@ -10,7 +10,7 @@ use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Fault, Operation, Outcome, Placement};
 use ersatz_memory::{Mapping, OutOfBounds};
 use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespaceNvm, LbaFormat};
-use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, PrInfo, RwCdw12, WriteZeroesCdw12};
+use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, RwCdw12, WriteZeroesCdw12};
 use nvme_spec::{Csi, NvmOpcode, Status};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -137,7 +137,7 @@ impl Nvm {
     /// The blocks of a command with the fields of Read.
     fn addressed(&self, cx: &mut Cx<'_>, operation: Operation) -> Result<Extent, NvmeError> {
         let cdw12 = RwCdw12::from_bits(cx.sqe.cdw12);
-        check_extensions(cdw12.prinfo(), cdw12.cetype())?;
+        check_extensions(cdw12.cetype())?;
         let nlb = u64::from(cdw12.nlb_z()) + 1;
         self.locate(cx, operation, cx.sqe.cdw10_11(), nlb)
     }
@@ -223,7 +223,7 @@ impl Nvm {
 
     fn write_zeroes(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let cdw12 = WriteZeroesCdw12::from_bits(cx.sqe.cdw12);
-        check_extensions(cdw12.prinfo(), cdw12.cetype())?;
+        check_extensions(cdw12.cetype())?;
         if cdw12.nsz() {
             return Err(NvmeError::field(
                 "zeroing a namespace as a whole is not supported",
@@ -287,14 +287,9 @@ impl Nvm {
     }
 }
 
-/// Refuses what a namespace without protection information and without command extensions can't
-/// do. Checks (PRCHK) are not refused: there is nothing that could fail them.
-fn check_extensions(prinfo: PrInfo, cetype: u8) -> Result<(), NvmeError> {
-    if prinfo.pract() {
-        return Err(NvmeError::field(
-            "PRACT, but the namespace has no protection information",
-        ));
-    }
+/// Refuses command extensions. What a command says of protection information (PRACT, PRCHK) is
+/// ignored: the namespace has none (NVM, 5.3.1).
+fn check_extensions(cetype: u8) -> Result<(), NvmeError> {
     if cetype != 0 {
         return Err(NvmeError::field("command extensions are not supported"));
     }
