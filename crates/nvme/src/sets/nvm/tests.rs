@@ -189,12 +189,13 @@ fn extensions_and_directives_are_invalid_fields_and_protection_is_ignored() {
     whole.cdw12 |= WriteZeroesCdw12::new().with_nsz(true).into_bits();
     assert_eq!(refusal(bench.io(&whole)), Status::INVALID_FIELD);
     assert_eq!(bench.asked(), []);
+    assert_eq!(bytes(&store, START, 512), [0; 512]);
     let mut protected = bench.bringing(command(NvmOpcode::Write, 0, 1), &[1; 512]);
     protected.cdw12 |= pract;
     bench
         .io(&protected)
         .expect("the namespace has no protection information");
-    assert_eq!(bytes(&store, START, 512), [0; 512]);
+    assert_eq!(bytes(&store, START, 512), [1; 512]);
 }
 
 #[test]
