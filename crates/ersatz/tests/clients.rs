@@ -24,10 +24,15 @@ struct Holdings {
 impl Holdings {
     fn of(drive: &Drive) -> Self {
         let process = format!("/proc/{}", drive.pid());
-        let descriptors = std::fs::read_dir(format!("{process}/fd")).expect("its descriptors").count();
+        let descriptors = std::fs::read_dir(format!("{process}/fd"))
+            .expect("its descriptors")
+            .count();
         let maps = std::fs::read_to_string(format!("{process}/maps")).expect("its mappings");
         let mappings = maps.lines().filter(|line| line.contains("/memfd:")).count();
-        Self { descriptors, mappings }
+        Self {
+            descriptors,
+            mappings,
+        }
     }
 }
 
@@ -35,7 +40,9 @@ impl Holdings {
 #[track_caller]
 fn leaves_nothing(client: impl Fn(&Drive)) {
     let drive = Drive::serve(SMALL, &[]);
-    drive.csd_with(&["write", "4096"], b"what was written before").ok();
+    drive
+        .csd_with(&["write", "4096"], b"what was written before")
+        .ok();
     let before = Holdings::of(&drive);
     for _ in 0..3 {
         client(&drive);
@@ -63,11 +70,18 @@ fn a_client_that_leaves_with_commands_in_flight_leaves_nothing() {
     leaves_nothing(|drive| {
         let transport = Arc::new(VfioUser::connect(drive.socket()).expect("connect"));
         let mut driver = Driver::attach(transport, Options::default()).expect("attach");
-        let mut queue = driver.create_queue_pair(QueueOptions::default()).expect("queues");
+        let mut queue = driver
+            .create_queue_pair(QueueOptions::default())
+            .expect("queues");
         let buffer = driver.allocate(64 << 10).expect("memory");
         for lba in 0..64 {
-            let segment = [Segment { iova: buffer.iova(), len: 512 }];
-            queue.push(command::read(1, lba, 1), Data::Prp(&segment)).expect("room");
+            let segment = [Segment {
+                iova: buffer.iova(),
+                len: 512,
+            }];
+            queue
+                .push(command::read(1, lba, 1), Data::Prp(&segment))
+                .expect("room");
         }
         queue.ring().expect("a doorbell");
         // Neither deletes queues nor shuts down.
@@ -89,7 +103,9 @@ fn a_client_that_talks_rubbish_leaves_nothing() {
 fn a_client_that_ends_in_the_middle_of_a_message_leaves_nothing() {
     leaves_nothing(|drive| {
         let mut stream = UnixStream::connect(drive.socket()).expect("connect");
-        stream.write_all(&[0, 0, 1, 0, 200, 0]).expect("a part of a header");
+        stream
+            .write_all(&[0, 0, 1, 0, 200, 0])
+            .expect("a part of a header");
     });
 }
 
@@ -100,14 +116,18 @@ fn maps_and_interrupts_of_a_client_that_vanishes_are_given_back() {
         for i in 0..20u64 {
             let memory = rustix::fs::memfd_create("guest", MemfdFlags::CLOEXEC).expect("memfd");
             rustix::fs::ftruncate(&memory, 1 << 20).expect("truncate");
-            client.dma_map(i << 20, 1 << 20, Some((memory.as_fd(), 0))).expect("mapped");
+            client
+                .dma_map(i << 20, 1 << 20, Some((memory.as_fd(), 0)))
+                .expect("mapped");
         }
         let fds: Vec<_> = (0..8)
             .map(|_| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("eventfd"))
             .collect();
         let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
         let set = IrqSet::EventFds(&borrowed);
-        client.set_irqs(pci::MSIX_IRQ, 0, IrqAction::Trigger, set).expect("interrupts");
+        client
+            .set_irqs(pci::MSIX_IRQ, 0, IrqAction::Trigger, set)
+            .expect("interrupts");
         let held = Holdings::of(drive);
         assert!(held.mappings >= 20 && held.descriptors >= 28, "{held:?}");
     });
@@ -119,12 +139,16 @@ fn memory_that_shrinks_after_it_was_mapped_does_not_end_the_drive() {
         let mut client = Client::connect(drive.socket()).expect("connect");
         let memory = rustix::fs::memfd_create("guest", MemfdFlags::CLOEXEC).expect("memfd");
         rustix::fs::ftruncate(&memory, 1 << 20).expect("truncate");
-        client.dma_map(0, 1 << 20, Some((memory.as_fd(), 0))).expect("mapped");
+        client
+            .dma_map(0, 1 << 20, Some((memory.as_fd(), 0)))
+            .expect("mapped");
         rustix::fs::ftruncate(&memory, 0).expect("truncate");
         // The admin queues lie in what is no more: the drive fetches from there.
         let mut write = |offset, value: u64, len| {
             let bytes = value.to_le_bytes();
-            client.region_write(pci::BAR0_REGION, offset, &bytes[..len]).expect("written");
+            client
+                .region_write(pci::BAR0_REGION, offset, &bytes[..len])
+                .expect("written");
         };
         write(0x24, 0x000F_000F, 4);
         write(0x28, 0x1000, 8);
@@ -132,7 +156,9 @@ fn memory_that_shrinks_after_it_was_mapped_does_not_end_the_drive() {
         write(0x14, 0x0046_0001, 4);
         write(0x1000, 3, 4);
         let mut csts = [0; 4];
-        client.region_read(pci::BAR0_REGION, 0x1C, &mut csts).expect("read");
+        client
+            .region_read(pci::BAR0_REGION, 0x1C, &mut csts)
+            .expect("read");
         assert_eq!(csts[0] & 1, 1, "ready");
     });
 }

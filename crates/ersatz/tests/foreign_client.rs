@@ -26,7 +26,9 @@ fn a_foreign_client_enables_the_controller_and_identifies_it() {
     let memory = rustix::fs::memfd_create("client", MemfdFlags::CLOEXEC).expect("memfd");
     let mut memory = std::fs::File::from(memory);
     memory.set_len(1 << 20).expect("length");
-    client.dma_map(0, 0, 1 << 20, memory.as_raw_fd()).expect("mapped");
+    client
+        .dma_map(0, 0, 1 << 20, memory.as_raw_fd())
+        .expect("mapped");
 
     let mut cap = [0; 8];
     client.region_read(BAR0, 0, &mut cap).expect("CAP");
@@ -38,10 +40,14 @@ fn a_foreign_client_enables_the_controller_and_identifies_it() {
     std::io::Write::write_all(&mut memory, identify.as_bytes()).expect("written");
 
     for (offset, value) in [(0x28, ASQ), (0x30, ACQ)] {
-        client.region_write(BAR0, offset, &value.to_le_bytes()).expect("queue address");
+        client
+            .region_write(BAR0, offset, &value.to_le_bytes())
+            .expect("queue address");
     }
     for (offset, value) in [(0x24, 0x000F_000Fu32), (CC, 0x0046_0061), (0x1000, 1)] {
-        client.region_write(BAR0, offset, &value.to_le_bytes()).expect("register");
+        client
+            .region_write(BAR0, offset, &value.to_le_bytes())
+            .expect("register");
     }
     let mut csts = [0; 4];
     client.region_read(BAR0, CSTS, &mut csts).expect("CSTS");

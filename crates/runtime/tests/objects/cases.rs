@@ -187,7 +187,11 @@ fn count_lines(program: &dyn Program) {
         assert_eq!(device.result(program, [u64::MAX, 0], &token), expected);
         let device = device.with(700_001, &token);
         let by_range = [len, token.len() as u64];
-        assert_eq!(device.result(program, by_range, b""), expected, "token in a range");
+        assert_eq!(
+            device.result(program, by_range, b""),
+            expected,
+            "token in a range"
+        );
         let cut = text.len() / 2;
         let expected = matching(&text[..cut], &token).count() as u64;
         assert_eq!(device.result(program, [cut as u64, 0], &token), expected);
