@@ -255,6 +255,7 @@ fn drive(properties: &Properties) -> Result<Drive, ConvertError> {
         queues: queues as u16,
         queue_entries: entries as u32 + 1,
         max_transfer,
+        firmware: None,
         admin_latency: DEFAULT_ADMIN_LATENCY,
         doorbells: DEFAULT_DOORBELLS,
     })

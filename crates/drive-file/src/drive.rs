@@ -29,6 +29,9 @@ const NQN: Key = Key::text("nqn", 223, Form::Nqn)
         "`nqn.2014-08.org.nvmexpress:uuid:` and a UUID made of the serial number",
     ))
     .means("Name of the NVM subsystem (SUBNQN).");
+const FIRMWARE: Key = Key::table("firmware")
+    .or(Absent::Otherwise("firmware that takes no time"))
+    .means("The drive's processors, which every I/O command passes through.");
 const LINK: Key = Key::table("link")
     .or(Absent::Otherwise("a link that takes no time"))
     .means("The PCIe link between host and drive, as modelled.");
@@ -65,6 +68,7 @@ pub(crate) const SECTION: Section = Section {
         MODEL,
         NQN,
         LINK,
+        FIRMWARE,
         QUEUES,
         QUEUE_ENTRIES,
         MAX_TRANSFER,
@@ -89,6 +93,17 @@ pub(crate) const LINK_SECTION: Section = Section {
     keys: &[BANDWIDTH, LATENCY],
 };
 
+const CORES: Key = Key::number("cores", Unit::Count, 1, 1_024)
+    .means("Processors; a command goes to the one that is free first.");
+const PER_COMMAND: Key = Key::number("per_command", Unit::Nanoseconds, 0, 1_000_000_000)
+    .means("What an I/O command takes of its processor, before anything else happens to it.");
+
+/// `drive.firmware`.
+pub(crate) const FIRMWARE_SECTION: Section = Section {
+    heading: "drive.firmware",
+    keys: &[CORES, PER_COMMAND],
+};
+
 /// The controller and its link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drive {
@@ -100,6 +115,8 @@ pub struct Drive {
     pub nqn: String,
     /// Modelled PCIe link; without one, transfers take no modelled time.
     pub link: Option<Link>,
+    /// The drive's processors; without them, firmware takes no modelled time.
+    pub firmware: Option<Firmware>,
     /// I/O queue pairs, 1 to 64.
     pub queues: u16,
     /// Most entries of an I/O queue, 2 to 65,536: one more than CAP.MQES.
@@ -120,6 +137,16 @@ pub struct Link {
     pub bandwidth: u64,
     /// Time per command.
     pub latency: Ns,
+}
+
+/// The drive's processors: an I/O command takes `per_command` of the one that is free first, before
+/// anything else happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Firmware {
+    /// Processors, 1 to 1,024.
+    pub cores: u16,
+    /// Time per I/O command.
+    pub per_command: Ns,
 }
 
 /// How doorbells are offered to a vfio-user client.
@@ -163,6 +190,7 @@ impl Drive {
             _ => table.text(&NQN),
         };
         let link = table.table(&LINK).map(Link::read);
+        let firmware = table.table(&FIRMWARE).map(Firmware::read);
         let queues = table.number(&QUEUES);
         let queue_entries = table.number(&QUEUE_ENTRIES);
         let max_transfer = table.number(&MAX_TRANSFER);
@@ -173,8 +201,9 @@ impl Drive {
             serial: serial?,
             model: model?,
             nqn: nqn?,
-            // A link that is no table is refused, so that it does not matter that it is lost here.
+            // What is no table is refused, so that it does not matter that it is lost here.
             link: link.flatten(),
+            firmware: firmware.flatten(),
             queues: queues?,
             queue_entries: queue_entries?,
             max_transfer: max_transfer?,
@@ -192,6 +221,9 @@ impl Drive {
         }
         if let Some(link) = &self.link {
             entries.table(&LINK, link.write());
+        }
+        if let Some(firmware) = &self.firmware {
+            entries.table(&FIRMWARE, firmware.write());
         }
         entries.number(&QUEUES, self.queues.into());
         entries.number(&QUEUE_ENTRIES, self.queue_entries.into());
@@ -217,6 +249,25 @@ impl Link {
         let mut entries = Writer::default();
         entries.number(&BANDWIDTH, self.bandwidth);
         entries.number(&LATENCY, self.latency.0);
+        entries
+    }
+}
+
+impl Firmware {
+    fn read(mut table: Table<'_, '_>) -> Option<Self> {
+        let cores = table.number(&CORES);
+        let per_command = table.number(&PER_COMMAND).map(Ns);
+        table.finish("firmware", &[&FIRMWARE_SECTION]);
+        Some(Self {
+            cores: cores?,
+            per_command: per_command?,
+        })
+    }
+
+    fn write(self) -> Writer {
+        let mut entries = Writer::default();
+        entries.number(&CORES, self.cores.into());
+        entries.number(&PER_COMMAND, self.per_command.0);
         entries
     }
 }

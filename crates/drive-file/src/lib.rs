@@ -31,7 +31,7 @@ mod writer;
 pub use convert::{ConvertError, Converted, from_femu};
 pub use drive::{
     DEFAULT_ADMIN_LATENCY, DEFAULT_DOORBELLS, DEFAULT_MAX_TRANSFER, DEFAULT_MODEL,
-    DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES, Doorbells, Drive, Link,
+    DEFAULT_QUEUE_ENTRIES, DEFAULT_QUEUES, Doorbells, Drive, Firmware, Link,
 };
 pub use load::{DriveFileError, Limits, MAX_FILE_SIZE};
 pub use media::{Fixed, Media, MediaModel, PageDrive};

@@ -370,6 +370,7 @@ pub const SECTIONS: &[Section] = &[
     ROOT,
     drive::SECTION,
     drive::LINK_SECTION,
+    drive::FIRMWARE_SECTION,
     media::SECTION,
     media::FIXED_SECTION,
     media::page::NAND_SECTION,

@@ -63,6 +63,7 @@ fn what_is_not_written_has_its_default() {
                 queues: 64,
                 queue_entries: 1024,
                 max_transfer: 1 << 20,
+                firmware: None,
                 admin_latency: DEFAULT_ADMIN_LATENCY,
                 doorbells: Doorbells::Auto,
             },
@@ -142,7 +143,7 @@ kind = "mem"
         text,
         &[
             "a.toml:2:1: drive.serial: is missing; allowed: 1 to 20 printable ASCII characters, no space at either end",
-            "a.toml:3:1: drive.seral: is no key of a [drive]; did you mean serial?; allowed: serial, model, nqn, link, queues, queue_entries, max_transfer, admin_latency, doorbells",
+            "a.toml:3:1: drive.seral: is no key of a [drive]; did you mean serial?; allowed: serial, model, nqn, link, firmware, queues, queue_entries, max_transfer, admin_latency, doorbells",
             "a.toml:4:10: drive.queues: 65 is too large; allowed: a whole number from 1 to 64",
             "a.toml:5:22: drive.link.bandwidth: a number must have a unit (B/s, kB/s, KiB/s, MB/s, MiB/s, GB/s, GiB/s, TB/s), in quotes; allowed: a rate from \"1 MB/s\" to \"1 TB/s\"",
             "a.toml:5:47: drive.link.lanes: is no key of a link; allowed: bandwidth, latency",

@@ -1,7 +1,7 @@
 //! A drive that is written as a file and read again is the same drive; no text makes it panic.
 
 use ersatz_drive_file::{
-    Compute, Doorbells, Drive, DriveFile, Fixed, Limits, Link, Media, MediaModel, Memory,
+    Compute, Doorbells, Drive, DriveFile, Firmware, Fixed, Limits, Link, Media, MediaModel, Memory,
     Namespace, NamespaceKind, Nvm, PageDrive, Picoseconds, Store,
 };
 use ersatz_engine::Ns;
@@ -32,12 +32,26 @@ fn drive() -> impl Strategy<Value = Drive> {
     );
     let queues = (1..=64_u16, 2..=65_536_u32);
     let admin = 0..=1_000_000_000_u64;
-    (names, option::of(link), queues, 0..14_u32, admin, doorbells).prop_map(
-        |((serial, model, nqn), link, (queues, queue_entries), mdts, admin, doorbells)| Drive {
+    let firmware =
+        (1..=1024_u16, 0..=1_000_000_000_u64).prop_map(|(cores, per_command)| Firmware {
+            cores,
+            per_command: Ns(per_command),
+        });
+    let modelled = (option::of(link), option::of(firmware));
+    (names, modelled, queues, 0..14_u32, admin, doorbells).prop_map(
+        |(
+            (serial, model, nqn),
+            (link, firmware),
+            (queues, queue_entries),
+            mdts,
+            admin,
+            doorbells,
+        )| Drive {
             serial,
             model,
             nqn,
             link,
+            firmware,
             queues,
             queue_entries,
             max_transfer: 4096 << mdts,

@@ -15,7 +15,8 @@ use ersatz_nvme::sets::{
     Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, NvmConfigError, Slm, SlmConfig,
 };
 use ersatz_nvme::{
-    Controller, ControllerConfig, DriveIdentity, Front, Link, LinkConfig, Namespace, Subsystem,
+    Controller, ControllerConfig, DriveIdentity, FirmwareConfig, Front, Link, LinkConfig,
+    Namespace, Subsystem,
 };
 use ersatz_pcie::Host;
 use ersatz_pcie::vfio::Doorbells;
@@ -95,6 +96,10 @@ impl Drive {
             entries: file.drive.queue_entries,
             max_transfer: file.drive.max_transfer,
             admin_latency: file.drive.admin_latency,
+            firmware: file.drive.firmware.map(|firmware| FirmwareConfig {
+                cores: firmware.cores,
+                per_command: firmware.per_command,
+            }),
         };
         Ok(Self {
             subsystem: Subsystem::new(identity, media(file)?, Link::new(link), namespaces),

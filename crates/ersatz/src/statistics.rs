@@ -35,26 +35,48 @@ pub struct Statistics {
     pub late_p99_ns: u64,
     /// Maximum.
     pub late_max_ns: u64,
+    /// What the flash did; a media without flash has nothing to tell.
+    pub flash: Option<Flash>,
+}
+
+/// What the flash of a drive did since its start.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Flash {
+    /// Bytes of a page.
+    pub page_bytes: u64,
+    /// Pages that hosts wrote.
+    pub host_pages: u64,
+    /// Pages that were moved.
+    pub moved_pages: u64,
+    /// Write amplification.
+    pub waf: f64,
+    /// Blocks erased.
+    pub erases: u64,
+    /// Rounds of garbage collection that a write waited for.
+    pub gc_rounds_foreground: u64,
+    /// Rounds that no write waited for.
+    pub gc_rounds_background: u64,
+    /// Erased lines.
+    pub free_lines: u64,
+    /// Spare blocks left, in percent.
+    pub available_spare: u8,
+    /// Erases of the line that was erased least.
+    pub wear_min: u32,
+    /// Erases of a line in the mean.
+    pub wear_mean: f64,
+    /// Erases of the line that was erased most.
+    pub wear_max: u32,
 }
 
 impl Statistics {
     /// Those of a drive that has no command in it.
     pub fn of(drive: &Drive) -> Self {
-        let (traffic, late) = (
-            drive.subsystem.traffic,
-            &drive.controller.lateness().histogram,
-        );
-        Self {
-            completed: drive.controller.completed(),
-            bytes_to_host: traffic.to_host,
-            bytes_from_host: traffic.from_host,
-            bytes_inside: traffic.inside,
-            // Without a command in it, the time that it was busy is the same at any time.
-            busy_ns: drive.controller.busy(Ns::ZERO).0,
-            late_p50_ns: late.quantile(0.5).0,
-            late_p99_ns: late.quantile(0.99).0,
-            late_max_ns: late.max().0,
-        }
+        // Without a command in it, the time that it was busy is the same at any time.
+        Self::from(
+            &drive
+                .controller
+                .drive_statistics(Ns::ZERO, &drive.subsystem),
+        )
     }
 
     /// Asks a drive for its own log page, C0h.
@@ -72,16 +94,7 @@ impl Statistics {
             log.version,
             DriveStatistics::VERSION
         );
-        Ok(Self {
-            completed: log.completed,
-            bytes_to_host: log.bytes_to_host,
-            bytes_from_host: log.bytes_from_host,
-            bytes_inside: log.bytes_inside,
-            busy_ns: log.busy_ns,
-            late_p50_ns: log.late_p50_ns,
-            late_p99_ns: log.late_p99_ns,
-            late_max_ns: log.late_max_ns,
-        })
+        Ok(Self::from(&log))
     }
 
     /// Bytes over the link, both ways.
@@ -137,8 +150,80 @@ impl Statistics {
         ] {
             table.add_row([name, &value]);
         }
+        for (name, value) in self.flash.iter().flat_map(Flash::rows) {
+            table.add_row([name, &value]);
+        }
         let mut json = serde_json::to_value(self)?;
         json["kept_up"] = (!self.is_late()).into();
         Ok(Answer::new(format!("{table}\n{}", self.verdict()), json))
+    }
+}
+
+impl From<&DriveStatistics> for Statistics {
+    fn from(log: &DriveStatistics) -> Self {
+        Self {
+            completed: log.completed,
+            bytes_to_host: log.bytes_to_host,
+            bytes_from_host: log.bytes_from_host,
+            bytes_inside: log.bytes_inside,
+            busy_ns: log.busy_ns,
+            late_p50_ns: log.late_p50_ns,
+            late_p99_ns: log.late_p99_ns,
+            late_max_ns: log.late_max_ns,
+            flash: (log.page_bytes > 0).then(|| Flash::from(log)),
+        }
+    }
+}
+
+impl From<&DriveStatistics> for Flash {
+    fn from(log: &DriveStatistics) -> Self {
+        let from_milli = |milli: u64| milli as f64 / 1000.0;
+        Self {
+            page_bytes: log.page_bytes,
+            host_pages: log.host_pages,
+            moved_pages: log.moved_pages,
+            waf: from_milli(log.waf_milli),
+            erases: log.erases,
+            gc_rounds_foreground: log.gc_rounds_foreground,
+            gc_rounds_background: log.gc_rounds_background,
+            free_lines: log.free_lines,
+            available_spare: log.available_spare,
+            wear_min: log.wear_min,
+            wear_mean: from_milli(log.wear_mean_milli),
+            wear_max: log.wear_max,
+        }
+    }
+}
+
+impl Flash {
+    fn rows(&self) -> [(&'static str, String); 11] {
+        [
+            ("flash: bytes of a page", bytes(self.page_bytes)),
+            ("flash: pages written by hosts", count(self.host_pages)),
+            ("flash: pages moved", count(self.moved_pages)),
+            ("flash: write amplification", format!("{:.3}", self.waf)),
+            ("flash: blocks erased", count(self.erases)),
+            (
+                "flash: garbage collection, rounds that writes waited for",
+                count(self.gc_rounds_foreground),
+            ),
+            (
+                "flash: garbage collection, other rounds",
+                count(self.gc_rounds_background),
+            ),
+            ("flash: erased lines", count(self.free_lines)),
+            (
+                "flash: spare blocks left",
+                format!("{} %", self.available_spare),
+            ),
+            (
+                "flash: erases of a line, mean",
+                format!("{:.3}", self.wear_mean),
+            ),
+            (
+                "flash: erases of a line, least and most",
+                format!("{} and {}", self.wear_min, self.wear_max),
+            ),
+        ]
     }
 }

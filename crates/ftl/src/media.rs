@@ -119,6 +119,14 @@ impl Counters {
         }
         (self.host_write_pages + self.gc_write_pages) as f64 / self.host_write_pages as f64
     }
+
+    /// [`waf`](Self::waf) in thousandths, rounded down.
+    #[must_use]
+    pub fn waf_milli(&self) -> u64 {
+        let programmed = u128::from(self.host_write_pages) + u128::from(self.gc_write_pages);
+        let waf = (programmed * 1000).checked_div(self.host_write_pages.into());
+        waf.map_or(1000, |waf| u64::try_from(waf).unwrap_or(u64::MAX))
+    }
 }
 
 /// Computes when logical work is done.
@@ -153,6 +161,12 @@ pub trait Media: Send {
     /// # Errors
     /// Those of [`write`](Self::write), of data that was accepted but not yet programmed.
     fn flush(&mut self, now: Ns, heap: &mut MediaHeap) -> Outcome;
+
+    /// Whether accepted data may be lost with the power until it is flushed: then the controller
+    /// says so, and lets its host switch that off.
+    fn volatile_cache(&self) -> bool {
+        false
+    }
 
     /// The controller refused a request (its range lies outside of the namespace): when the
     /// refusal is posted. Most media take no notice; the FEMU model collects garbage even then.

@@ -3,8 +3,9 @@
 use crate::Lid;
 
 wire! {
-    /// Drive statistics, log page C0h: what a drive has moved and how well it has kept its model's
-    /// time. Bytes count from the start of the drive and only grow.
+    /// Drive statistics, log page C0h: what a drive has moved, how well it has kept its model's time,
+    /// and what its flash did. All but the free lines, the spare and the wear count from the start of
+    /// the drive and only grow. A media without flash leaves the bytes from 80 on 0.
     pub struct DriveStatistics: 512 {
         /// Bytes 0-3: layout of this page, [`DriveStatistics::VERSION`].
         pub version: u32,
@@ -28,7 +29,32 @@ wire! {
         pub late_p99_ns: u64,
         /// Bytes 72-79: lateness, maximum in ns.
         pub late_max_ns: u64,
-        rsvd80: [u8; 432],
+        /// Bytes 80-87: bytes of a page, as the flash translation layer has it; 0: there is no flash.
+        pub page_bytes: u64,
+        /// Bytes 88-95: pages that hosts wrote.
+        pub host_pages: u64,
+        /// Bytes 96-103: pages that were moved, by garbage collection, wear levelling and merges.
+        pub moved_pages: u64,
+        /// Bytes 104-111: blocks erased.
+        pub erases: u64,
+        /// Bytes 112-119: rounds of garbage collection that a write waited for.
+        pub gc_rounds_foreground: u64,
+        /// Bytes 120-127: rounds of garbage collection that no write waited for.
+        pub gc_rounds_background: u64,
+        /// Bytes 128-135: erased lines, which are blocks of all dies that are erased together.
+        pub free_lines: u64,
+        /// Bytes 136-143: write amplification × 1000, the pages programmed per page that a host wrote;
+        /// 1000 before the first one.
+        pub waf_milli: u64,
+        /// Bytes 144-147: erases of the line that was erased least.
+        pub wear_min: u32,
+        /// Bytes 148-151: erases of the line that was erased most.
+        pub wear_max: u32,
+        /// Bytes 152-159: erases of a line in the mean, × 1000.
+        pub wear_mean_milli: u64,
+        /// Byte 160: spare blocks left, in percent of those at the start, as SMART has it.
+        pub available_spare: u8,
+        rsvd161: [u8; 351],
     }
 }
 
@@ -36,5 +62,5 @@ impl DriveStatistics {
     /// The page's identifier.
     pub const LID: Lid = Lid(0xC0);
     /// The layout described here.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 }

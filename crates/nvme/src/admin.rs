@@ -16,7 +16,7 @@ use nvme_spec::admin::{
     IdentifyCdw10, IdentifyCdw11, SetFeaturesCdw10,
 };
 use nvme_spec::queue::Psdt;
-use nvme_spec::{AdminOpcode, NSID_ALL, NSID_NONE, Sqe, Status};
+use nvme_spec::{AdminOpcode, Fid, NSID_ALL, NSID_NONE, Sqe, Status};
 
 /// Admin commands that every controller here knows; those of command sets are with them.
 pub(crate) const COMMANDS: [AdminOpcode; 15] = [
@@ -150,18 +150,27 @@ impl Controller {
         &mut self,
         now: Ns,
         sqe: &Sqe,
-        subsystem: &Subsystem,
+        subsystem: &mut Subsystem,
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
         let cdw10 = SetFeaturesCdw10::from_bits(sqe.cdw10);
-        self.check_feature_namespace(cdw10.fid(), sqe.nsid, subsystem)?;
+        self.check_feature(cdw10.fid(), sqe.nsid, subsystem)?;
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
         Buffer::of(sqe, data.len() as u64, self.page(), host)?.read(host, &mut data)?;
         let queues = self.has_io_queues();
         let result = self
             .features
             .set(now, cdw10.fid(), cdw10.sv(), sqe.cdw11, &data, queues)?;
-        Ok(Step::done(result.into()))
+        let at = if cdw10.fid() == Fid::VolatileWriteCache && self.features.write_through() {
+            subsystem.flush(now)?
+        } else {
+            now
+        };
+        Ok(Step::At {
+            at,
+            result: result.into(),
+            to_host: 0,
+        })
     }
 
     fn get_features(
@@ -172,7 +181,7 @@ impl Controller {
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
         let cdw10 = GetFeaturesCdw10::from_bits(sqe.cdw10);
-        self.check_feature_namespace(cdw10.fid(), sqe.nsid, subsystem)?;
+        self.check_feature(cdw10.fid(), sqe.nsid, subsystem)?;
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
         let result = self
             .features
@@ -184,13 +193,12 @@ impl Controller {
         Ok(Step::done(result.into()))
     }
 
-    fn check_feature_namespace(
-        &self,
-        fid: nvme_spec::Fid,
-        nsid: u32,
-        subsystem: &Subsystem,
-    ) -> Result<(), NvmeError> {
-        if fid == nvme_spec::Fid::ErrorRecovery {
+    /// Whether this drive has the feature, for what `nsid` names.
+    fn check_feature(&self, fid: Fid, nsid: u32, subsystem: &Subsystem) -> Result<(), NvmeError> {
+        if fid == Fid::VolatileWriteCache && !subsystem.media.volatile_cache() {
+            return Err(NvmeError::field("there is no volatile write cache"));
+        }
+        if fid == Fid::ErrorRecovery {
             // The one feature here that belongs to a namespace.
             if nsid != NSID_ALL && subsystem.namespace(nsid).is_none() {
                 return Err(subsystem.absent(nsid));

@@ -6,9 +6,13 @@
 //! `controller/queues.rs`; what a host sees in registers in [`crate::front`].
 
 mod doorbells;
+mod firmware;
 mod queues;
 mod requests;
 
+pub use firmware::FirmwareConfig;
+
+use self::firmware::Cores;
 use crate::error::NvmeError;
 use crate::error_log::ErrorLog;
 use crate::events::Events;
@@ -20,7 +24,7 @@ use crate::statistics::{Activity, Lateness};
 use crate::subsystem::{Call, Subsystem};
 use crate::ticket::Ticket;
 use ersatz_engine::{Heap, Ns, Timeline};
-use ersatz_memory::{Access, MapError, Mapping};
+use ersatz_memory::{MapError, Mapping};
 use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
 use nvme_spec::queue::Fuse;
 use nvme_spec::register::CcCss;
@@ -41,6 +45,8 @@ pub struct ControllerConfig {
     pub max_transfer: u64,
     /// What the firmware takes for an admin command; it does one after the other.
     pub admin_latency: Ns,
+    /// The processors that I/O commands pass through; `None`: they take no time.
+    pub firmware: Option<FirmwareConfig>,
 }
 
 impl ControllerConfig {
@@ -65,6 +71,8 @@ enum Due {
         result: u64,
         bytes: u64,
     },
+    /// The firmware has read a command of an I/O queue, which begins.
+    Begin { number: u64 },
     /// A command goes on.
     Resume { number: u64 },
 }
@@ -73,19 +81,19 @@ impl Due {
     fn ticket(&self) -> Option<&Ticket> {
         match self {
             Self::Post { ticket, .. } | Self::Cross { ticket, .. } => Some(ticket),
-            Self::Resume { .. } => None,
+            Self::Begin { .. } | Self::Resume { .. } => None,
         }
     }
 
     fn into_ticket(self) -> Option<Ticket> {
         match self {
             Self::Post { ticket, .. } | Self::Cross { ticket, .. } => Some(ticket),
-            Self::Resume { .. } => None,
+            Self::Begin { .. } | Self::Resume { .. } => None,
         }
     }
 }
 
-/// A command that is neither done nor due: it is parked, or goes on later.
+/// A command that is neither done nor due: it is parked, or begins or goes on later.
 struct Flight {
     ticket: Ticket,
     sqe: Sqe,
@@ -116,6 +124,8 @@ pub struct Controller {
     shadow: Option<(u64, u64)>,
     /// The firmware that executes admin commands.
     firmware: Timeline,
+    /// The processors that I/O commands pass through, if that is modelled.
+    cores: Option<Cores>,
     activity: Activity,
     lateness: Lateness,
     completed: u64,
@@ -145,7 +155,7 @@ impl Controller {
             config,
             registers: Registers::new(config.entries),
             space,
-            doorbells: Arc::new(doorbell_page()?),
+            doorbells: Arc::new(doorbells::page()?),
             features: Features::new(config),
             errors: ErrorLog::default(),
             events: Events::default(),
@@ -160,6 +170,7 @@ impl Controller {
             page: 4096,
             shadow: None,
             firmware: Timeline::default(),
+            cores: config.firmware.map(Cores::new),
             activity: Activity::default(),
             lateness: Lateness::default(),
             completed: 0,
@@ -284,6 +295,13 @@ impl Controller {
                 };
                 self.schedule(due, at, event, subsystem, host);
             }
+            Due::Begin { number } => {
+                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else {
+                    return;
+                };
+                let outcome = self.io(due, number, &sqe, subsystem, host);
+                self.settle(due, ticket, &sqe, number, outcome, subsystem, host);
+            }
             Due::Resume { number } => {
                 let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else {
                     return;
@@ -376,10 +394,13 @@ impl Controller {
         if admin && AdminOpcode(sqe.opcode) == AdminOpcode::AsyncEventRequest {
             return self.await_event(now, ticket, sqe, subsystem, host);
         }
-        let outcome = if sqe.flags.fuse() != Fuse::Normal {
-            Err(NvmeError::field("fused operations are not supported"))
-        } else if admin {
-            self.admin(now, number, sqe, subsystem, host)
+        if !admin && let Some(cores) = &mut self.cores {
+            let at = cores.read(now);
+            self.flights.insert(number, Flight { ticket, sqe: *sqe });
+            return self.schedule(now, at, Due::Begin { number }, subsystem, host);
+        }
+        let outcome = if admin {
+            check_fuse(sqe).and_then(|()| self.admin(now, number, sqe, subsystem, host))
         } else {
             self.io(now, number, sqe, subsystem, host)
         };
@@ -394,6 +415,7 @@ impl Controller {
         subsystem: &mut Subsystem,
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
+        check_fuse(sqe)?;
         if self.registers.cc().css() != CcCss::AllSupported {
             let csi = subsystem
                 .namespace(sqe.nsid)
@@ -426,6 +448,7 @@ impl Controller {
             sqe,
             token,
             page: self.page,
+            write_through: self.features.write_through(),
             host,
         };
         subsystem.with_namespace(call, act)?
@@ -572,15 +595,9 @@ impl Drop for Controller {
     }
 }
 
-/// The doorbells, in a file in which they have the same offset as in BAR0: that is what clients
-/// map.
-fn doorbell_page() -> Result<Mapping, MapError> {
-    let (offset, size) = (
-        crate::registers::DOORBELLS,
-        crate::registers::DOORBELLS_SIZE,
-    );
-    let file = Mapping::anonymous("ersatz-doorbells", offset + size)?;
-    let fd = file.descriptor().map(|(fd, _)| fd.try_clone_to_owned());
-    let fd = fd.and_then(Result::ok).ok_or(MapError::Size(size))?;
-    Mapping::file(fd, offset, size, Access::ReadWrite)
+fn check_fuse(sqe: &Sqe) -> Result<(), NvmeError> {
+    if sqe.flags.fuse() != Fuse::Normal {
+        return Err(NvmeError::field("fused operations are not supported"));
+    }
+    Ok(())
 }

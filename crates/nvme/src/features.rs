@@ -7,7 +7,7 @@ use nvme_spec::admin::{AsyncEvent, AsyncEventType};
 use nvme_spec::feature::{
     Arbitration, AsyncEventConfiguration, ErrorRecovery, FeatureCapabilities,
     InterruptVectorConfiguration, IocsProfile, NumberOfQueues, PowerManagement, Select,
-    TemperatureThreshold,
+    TemperatureThreshold, VolatileWriteCache,
 };
 use nvme_spec::{Fid, Lid, Status};
 use std::collections::BTreeMap;
@@ -38,14 +38,18 @@ pub struct Features {
     timestamp: Option<(u64, Ns)>,
     host_behavior: [u8; HOST_BEHAVIOR],
     host_identifier: [u8; 16],
+    /// The volatile write cache is disabled: kept apart, because every write asks.
+    write_through: bool,
 }
 
 /// Features that are a plain dword: default, and whether it can be saved.
-const PLAIN: [(Fid, u32, bool); 9] = [
+const PLAIN: [(Fid, u32, bool); 10] = [
     // A burst without limit: fetches are bounded by their own size.
     (Fid::Arbitration, 7, true),
     (Fid::PowerManagement, 0, true),
     (Fid::ErrorRecovery, 0, true),
+    // Only drives that have such a cache show it.
+    (Fid::VolatileWriteCache, 1, true),
     (Fid::InterruptCoalescing, 0, true),
     (Fid::WriteAtomicityNormal, 0, true),
     (Fid::AsyncEventConfiguration, 0, true),
@@ -86,6 +90,7 @@ impl Features {
             timestamp: None,
             host_behavior: [0; HOST_BEHAVIOR],
             host_identifier: [0; 16],
+            write_through: false,
         }
     }
 
@@ -98,6 +103,19 @@ impl Features {
         self.thresholds.clear();
         self.host_behavior = [0; HOST_BEHAVIOR];
         self.host_identifier = [0; 16];
+        self.notice_cache();
+    }
+
+    fn notice_cache(&mut self) {
+        let cache = VolatileWriteCache::from_bits(self.current(Fid::VolatileWriteCache));
+        self.write_through = !cache.wce();
+    }
+
+    /// Whether writes are done only when they are non-volatile: the host has disabled the volatile
+    /// write cache.
+    #[must_use]
+    pub fn write_through(&self) -> bool {
+        self.write_through
     }
 
     fn current(&self, fid: Fid) -> u32 {
@@ -281,6 +299,7 @@ impl Features {
         if save {
             value.saved = Some(cdw11);
         }
+        self.notice_cache();
         Ok(0)
     }
 
@@ -357,6 +376,7 @@ mod tests {
             entries: 64,
             max_transfer: 1 << 20,
             admin_latency: Ns::ZERO,
+            firmware: None,
         })
     }
 

@@ -159,6 +159,7 @@ impl Machine {
                 entries: ENTRIES * 2,
                 max_transfer: 64 << 10,
                 admin_latency: Ns::ZERO,
+                firmware: None,
             })
             .ok()?,
             subsystem: subsystem(kind)?,

@@ -32,7 +32,7 @@ mod subsystem;
 mod ticket;
 
 pub use buffer::{Buffer, Segment};
-pub use controller::{Controller, ControllerConfig};
+pub use controller::{Controller, ControllerConfig, FirmwareConfig};
 pub use error::NvmeError;
 pub use front::Front;
 pub use link::{Link, LinkConfig};

@@ -165,6 +165,7 @@ pub struct Cx<'a> {
     pub(crate) counters: &'a mut HostCounters,
     pub(crate) host: &'a mut dyn Host,
     pub(crate) page: u64,
+    pub(crate) write_through: bool,
 }
 
 impl Cx<'_> {
@@ -227,12 +228,17 @@ impl Cx<'_> {
         self.media.read(self.now, at, self.heap)
     }
 
-    /// When the media has accepted the data of `at`.
+    /// When the media has accepted the data of `at`; when it is non-volatile, if the host has disabled
+    /// the volatile write cache.
     ///
     /// # Errors
     /// The media's.
     pub fn media_write(&mut self, at: Extent, to: Placement) -> Outcome {
-        self.media.write(self.now, at, to, self.heap)
+        let accepted = self.media.write(self.now, at, to, self.heap)?;
+        if !self.write_through {
+            return Ok(accepted);
+        }
+        Ok(accepted.max(self.media_flush()?))
     }
 
     /// When the media has deallocated `at`.

@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::set::{CommandSet, Cx, Finished, Peers, Token};
 use crate::statistics::{HostCounters, Traffic};
 use ersatz_engine::Ns;
-use ersatz_ftl::{Media, MediaHeap};
+use ersatz_ftl::{Media, MediaHeap, Outcome};
 use ersatz_pcie::Host;
 use nvme_spec::log::ReachabilityCharacteristics;
 use nvme_spec::{Csi, Sqe};
@@ -124,6 +124,11 @@ impl Subsystem {
         }
     }
 
+    /// When all that the media has accepted is non-volatile.
+    pub(crate) fn flush(&mut self, now: Ns) -> Outcome {
+        self.media.flush(now, &mut self.heap)
+    }
+
     /// Lets command sets finish what they have parked.
     pub(crate) fn advance(&mut self, now: Ns) {
         for namespace in &mut self.namespaces {
@@ -224,6 +229,7 @@ impl Subsystem {
             counters: &mut self.counters,
             host: call.host,
             page: call.page,
+            write_through: call.write_through,
         };
         Ok(act(&mut *own.set, &mut cx))
     }
@@ -235,5 +241,7 @@ pub(crate) struct Call<'a> {
     pub sqe: &'a Sqe,
     pub token: Token,
     pub page: u64,
+    /// The host has disabled the volatile write cache.
+    pub write_through: bool,
     pub host: &'a mut dyn Host,
 }

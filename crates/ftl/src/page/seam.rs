@@ -53,6 +53,10 @@ impl<W: Watch + Send> Media for PageFtl<W> {
         outcome.map(|_| now.max(self.buffer.last_end))
     }
 
+    fn volatile_cache(&self) -> bool {
+        self.config.buffer.pages > 0 && self.config.buffer.volatile
+    }
+
     fn event(&mut self, now: Ns, event: MediaEvent, heap: &mut MediaHeap) {
         self.due(now, event, heap);
     }

@@ -211,8 +211,10 @@ impl Controller {
             .with_nvmvfys(has(NvmOpcode::Verify))
             .with_ssfs(true)
             .with_tss(true);
-        // Nothing volatile is between the host and the store. A broadcast Flush is not supported.
-        id.vwc = Vwc::new().with_fb(2);
+        // A broadcast Flush is not supported.
+        id.vwc = Vwc::new()
+            .with_present(subsystem.media.volatile_cache())
+            .with_fb(2);
         id.sgls = Sgls::new().with_sgls(1).with_sbb(true).with_llds(true);
         let nqn = subsystem.identity.nqn.as_bytes();
         let n = nqn.len().min(id.subnqn.len() - 1);

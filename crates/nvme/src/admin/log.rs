@@ -5,6 +5,7 @@ use crate::controller::Controller;
 use crate::error::NvmeError;
 use crate::subsystem::Subsystem;
 use ersatz_engine::Ns;
+use ersatz_ftl::Media;
 use nvme_spec::admin::GetLogPageCdw10;
 use nvme_spec::log::{
     CommandEffects, CommandsSupportedAndEffects, CriticalWarning, ErrorInformation, FirmwareSlot,
@@ -107,7 +108,9 @@ impl Controller {
         smart
     }
 
-    fn drive_statistics(&self, now: Ns, subsystem: &Subsystem) -> DriveStatistics {
+    /// Log page C0h.
+    #[must_use]
+    pub fn drive_statistics(&self, now: Ns, subsystem: &Subsystem) -> DriveStatistics {
         let late = &self.lateness().histogram;
         let mut log = DriveStatistics::new_zeroed();
         log.version = DriveStatistics::VERSION;
@@ -120,8 +123,32 @@ impl Controller {
         log.late_p50_ns = late.quantile(0.5).0;
         log.late_p99_ns = late.quantile(0.99).0;
         log.late_max_ns = late.max().0;
+        add_flash(&mut log, &*subsystem.media);
         log
     }
+}
+
+/// What the flash did; of a media without flash, nothing.
+fn add_flash(log: &mut DriveStatistics, media: &dyn Media) {
+    let counters = media.counters();
+    if counters.page_bytes == 0 {
+        return;
+    }
+    log.page_bytes = counters.page_bytes;
+    log.host_pages = counters.host_write_pages;
+    log.moved_pages = counters.gc_write_pages;
+    log.erases = counters.erases;
+    log.gc_rounds_foreground = counters.gc_rounds_foreground;
+    log.gc_rounds_background = counters.gc_rounds_background;
+    log.free_lines = counters.free_lines;
+    log.waf_milli = counters.waf_milli();
+    log.available_spare = counters.available_spare;
+    let wear = media.wear();
+    log.wear_min = wear.iter().copied().min().unwrap_or(0);
+    log.wear_max = wear.iter().copied().max().unwrap_or(0);
+    let sum: u64 = wear.iter().copied().map(u64::from).sum();
+    let mean = sum.saturating_mul(1000).checked_div(wear.len() as u64);
+    log.wear_mean_milli = mean.unwrap_or(0);
 }
 
 fn no_page(lid: Lid) -> NvmeError {

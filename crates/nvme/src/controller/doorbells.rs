@@ -3,8 +3,22 @@
 use super::Controller;
 use crate::error::NvmeError;
 use crate::queue::{BadDoorbell, Shadow};
+use ersatz_memory::{Access, MapError, Mapping};
 use ersatz_pcie::Host;
 use nvme_spec::admin::AsyncEvent;
+
+/// The doorbells, in a file in which they have the same offset as in BAR0: that is what clients
+/// map.
+pub(super) fn page() -> Result<Mapping, MapError> {
+    let (offset, size) = (
+        crate::registers::DOORBELLS,
+        crate::registers::DOORBELLS_SIZE,
+    );
+    let file = Mapping::anonymous("ersatz-doorbells", offset + size)?;
+    let fd = file.descriptor().map(|(fd, _)| fd.try_clone_to_owned());
+    let fd = fd.and_then(Result::ok).ok_or(MapError::Size(size))?;
+    Mapping::file(fd, offset, size, Access::ReadWrite)
+}
 
 impl Controller {
     /// A doorbell, by its index in the page, was written by message. In the page it is then seen

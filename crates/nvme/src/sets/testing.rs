@@ -143,6 +143,7 @@ impl Bench {
                 number,
             },
             page: 4096,
+            write_through: false,
             host: &mut self.host,
         };
         self.subsystem.with_namespace(call, act).expect("namespace")

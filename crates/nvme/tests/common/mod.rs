@@ -6,14 +6,17 @@
 pub mod raw;
 
 use ersatz_engine::Ns;
+use ersatz_ftl::page::{Config, PageFtl};
 use ersatz_ftl::{Fixed, FixedConfig, Media, Null};
 use ersatz_host::Error;
 use ersatz_host::driver::{DmaBuffer, Driver, Options, Transport};
 use ersatz_memory::Mapping;
+use ersatz_nand::{Geometry, PageTimes};
 use ersatz_nvme::sets::cp::Picoseconds;
 use ersatz_nvme::sets::{Cp, CpConfig, Executor, Nvm, NvmConfig, Slm, SlmConfig};
 use ersatz_nvme::{
-    Controller, ControllerConfig, DriveIdentity, Front, Link, LinkConfig, Namespace, Subsystem,
+    Controller, ControllerConfig, DriveIdentity, FirmwareConfig, Front, Link, LinkConfig,
+    Namespace, Subsystem,
 };
 use ersatz_pcie::{Function, LocalHost, Region, Reset, Words};
 use ersatz_runtime::{Ebpf, Fuel, Limits};
@@ -55,6 +58,9 @@ pub struct Setup {
     pub max_transfer: u64,
     pub media: Option<FixedConfig>,
     pub link: Option<LinkConfig>,
+    pub firmware: Option<FirmwareConfig>,
+    /// Without other media: flash that loses what was not flushed.
+    pub volatile: bool,
     pub max_activated: u16,
     /// Instructions that one execution may take.
     pub budget: u64,
@@ -70,6 +76,8 @@ impl Default for Setup {
             max_transfer: 1 << 20,
             media: None,
             link: None,
+            firmware: None,
+            volatile: false,
             max_activated: 2,
             budget: 50_000_000,
             map_doorbells: false,
@@ -85,6 +93,9 @@ pub const FIXED: FixedConfig = FixedConfig {
     read: Ns(40_000),
     program: Ns(200_000),
 };
+
+/// What a program takes in flash with a volatile buffer.
+pub const PROGRAM: Ns = Ns(200_000);
 
 /// A drive, its host, and the time.
 pub struct State {
@@ -161,6 +172,7 @@ impl Rig {
                 entries: setup.entries,
                 max_transfer: setup.max_transfer,
                 admin_latency: Ns::ZERO,
+                firmware: setup.firmware,
             })
             .expect("doorbells"),
             subsystem: subsystem(setup),
@@ -312,9 +324,29 @@ fn subsystem(setup: Setup) -> Subsystem {
     };
     let media: Box<dyn Media> = match setup.media {
         Some(config) => Box::new(Fixed::new(config)),
+        None if setup.volatile => Box::new(PageFtl::new(flash()).expect("flash")),
         None => Box::new(Null::new(2 * NVM_BYTES)),
     };
     Subsystem::new(identity, media, Link::new(setup.link), namespaces)
+}
+
+/// Flash whose write buffer loses its contents with the power.
+fn flash() -> Config {
+    let mut config = Config {
+        geometry: Geometry {
+            channels: 1,
+            dies_per_channel: 2,
+            planes: 1,
+            blocks: 160,
+            pages: 64,
+            page_bytes: 4096,
+        },
+        spare_blocks: 0,
+        ..Config::default()
+    };
+    config.timing.pages = PageTimes::flat(64, Ns(40_000), PROGRAM, Ns(2_000_000));
+    config.buffer.volatile = true;
+    config
 }
 
 /// Bytes that differ from place to place and from seed to seed.

@@ -2,7 +2,9 @@
 
 use crate::common::raw::{self, Queue};
 use crate::common::{BLOCKS_512, FIXED, Rig, Setup};
+use ersatz_engine::Ns;
 use ersatz_host::command::read;
+use ersatz_nvme::FirmwareConfig;
 use nvme_spec::admin::AbortCdw10;
 use nvme_spec::{AdminOpcode, Sqe, Status};
 
@@ -42,6 +44,28 @@ fn a_command_that_waits_for_the_media_is_aborted_and_the_others_are_not() {
         (cids[2], Status::SUCCESS),
     ];
     assert_eq!(ends, expected);
+}
+
+#[test]
+fn a_command_that_waits_for_a_processor_is_aborted_and_never_reaches_the_media() {
+    let rig = Rig::new(Setup {
+        media: Some(FIXED),
+        firmware: Some(FirmwareConfig {
+            cores: 1,
+            per_command: Ns(1_000),
+        }),
+        ..Setup::default()
+    });
+    let mut admin = raw::start(&rig);
+    let mut io = Queue::create(&mut admin, 1, 16, 16);
+    let buffer = rig.buffer(512).iova();
+    let cid = io.send(read(BLOCKS_512, 0, 1).with_prp(buffer, 0));
+    rig.lock().poll();
+    assert_eq!(admin.ok(abort(1, cid)), ABORTED);
+    let ends = io.drain();
+    assert_eq!(ends.len(), 1);
+    assert_eq!(ends[0].status().code(), Status::ABORT_REQUESTED);
+    assert_eq!(rig.lock().subsystem.counters.reads, 0);
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Get Features and Set Features.
 
 use crate::common::raw::{self, Queue};
-use crate::common::{BLOCKS_512, INACTIVE, Rig, Setup};
-use ersatz_host::command::{get_features, set_features};
+use crate::common::{BLOCKS_4K, BLOCKS_512, INACTIVE, PROGRAM, Rig, Setup};
+use ersatz_host::command::{get_features, set_features, write};
 use ersatz_host::driver::DmaBuffer;
 use nvme_spec::feature::{FeatureCapabilities, Select};
-use nvme_spec::{Fid, NSID_ALL, Sqe, Status};
+use nvme_spec::{Fid, NSID_ALL, NvmOpcode, Sqe, Status};
 use std::sync::Arc;
 
 fn start() -> (Arc<Rig>, Queue) {
@@ -202,7 +202,7 @@ fn a_small_arbitration_burst_gives_each_queue_its_turn() {
     admin.ok(set_features(Fid::Arbitration, 0, 1));
     let mut first = Queue::create(&mut admin, 1, 16, 16);
     let mut second = Queue::create(&mut admin, 2, 16, 16);
-    let flush = Sqe::new(nvme_spec::NvmOpcode::Flush, BLOCKS_512);
+    let flush = Sqe::new(NvmOpcode::Flush, BLOCKS_512);
     for queue in [&mut first, &mut second] {
         (0..5).for_each(|_| _ = queue.push(flush));
         queue.ring();
@@ -214,4 +214,36 @@ fn a_small_arbitration_burst_gives_each_queue_its_turn() {
             assert_eq!(posted, expected);
         }
     }
+}
+
+/// What `sqe` takes.
+fn time_of(rig: &Rig, io: &mut Queue, sqe: Sqe) -> u64 {
+    let before = rig.lock().now;
+    io.ok(sqe);
+    (rig.lock().now - before).0
+}
+
+#[test]
+fn a_volatile_write_cache_can_be_disabled_and_then_writes_last() {
+    let rig = Rig::new(Setup {
+        volatile: true,
+        ..Setup::default()
+    });
+    let mut admin = raw::start(&rig);
+    let mut io = Queue::create(&mut admin, 1, 16, 16);
+    let fid = Fid::VolatileWriteCache;
+    let prp = rig.buffer(4096).iova();
+    let flush = || Sqe::new(NvmOpcode::Flush, BLOCKS_4K);
+    let write = |lba| write(BLOCKS_4K, lba, 1).with_prp(prp, 0);
+    assert_eq!(admin.ok(get_features(fid, Select::Current, 0)), 1);
+    assert!(time_of(&rig, &mut io, write(0)) < PROGRAM.0);
+    // What the cache holds is programmed before it is said to be disabled.
+    assert!(time_of(&rig, &mut admin, set_features(fid, 0, 0)) > PROGRAM.0 / 2);
+    assert_eq!(time_of(&rig, &mut io, flush()), 0);
+    assert_eq!(admin.ok(get_features(fid, Select::Current, 0)), 0);
+    assert!(time_of(&rig, &mut io, write(1)) > PROGRAM.0);
+    assert_eq!(time_of(&rig, &mut io, flush()), 0);
+    admin.ok(set_features(fid, 0, 1));
+    assert!(time_of(&rig, &mut io, write(2)) < PROGRAM.0);
+    assert!(time_of(&rig, &mut io, flush()) > 0);
 }

@@ -1,6 +1,6 @@
 //! Get Log Page.
 
-use crate::common::{BLOCKS_512, COMPUTE, MEMORY, Rig, Setup};
+use crate::common::{BLOCKS_4K, BLOCKS_512, COMPUTE, MEMORY, Rig, Setup};
 use ersatz_host::Transfer;
 use ersatz_host::command;
 use ersatz_host::driver::{Data, Driver};
@@ -204,6 +204,31 @@ fn the_drive_s_own_log_counts_bytes_by_way() {
         (4096, 0)
     );
     assert_eq!(statistics.version, DriveStatistics::VERSION);
+}
+
+#[test]
+fn the_drive_s_own_log_tells_what_flash_did_and_leaves_it_out_where_there_is_none() {
+    let (_rig, mut driver) = attach();
+    let none: DriveStatistics = of(&log(&mut driver, DriveStatistics::LID, 512));
+    assert_eq!((none.page_bytes, none.waf_milli), (0, 0));
+    let rig = Rig::new(Setup {
+        volatile: true,
+        ..Setup::default()
+    });
+    let mut driver = rig.driver();
+    let mut io = driver
+        .create_queue_pair(Default::default())
+        .expect("queues");
+    let buffer = rig.buffer(8192);
+    let limit = std::time::Duration::from_secs(60);
+    let write = command::write(BLOCKS_4K, 0, 2);
+    io.run(write, Data::Prp(&[buffer.segment()]), limit)
+        .expect("done");
+    let flash: DriveStatistics = of(&log(&mut driver, DriveStatistics::LID, 512));
+    assert_eq!((flash.page_bytes, flash.host_pages), (4096, 2));
+    assert_eq!((flash.moved_pages, flash.waf_milli), (0, 1000));
+    assert_eq!((flash.available_spare, flash.erases), (100, 0));
+    assert!((150..=160).contains(&flash.free_lines), "{flash:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::common::{
 };
 use ersatz_engine::{Ns, Rng};
 use ersatz_host::command::{read, write};
-use ersatz_nvme::LinkConfig;
+use ersatz_nvme::{FirmwareConfig, LinkConfig};
 use nvme_spec::nvm::CopyFormat;
 use nvme_spec::slm::MemoryCopyCdw12;
 use nvme_spec::{SlmOpcode, Sqe};
@@ -200,4 +200,27 @@ fn the_same_commands_complete_in_the_same_order_at_the_same_times() {
         "they overtake one another"
     );
     assert!(first == run());
+}
+
+#[test]
+fn io_commands_wait_for_a_processor_before_the_media_sees_them() {
+    let rig = Rig::new(Setup {
+        media: Some(FIXED),
+        firmware: Some(FirmwareConfig {
+            cores: 2,
+            per_command: Ns(1_000),
+        }),
+        ..Setup::default()
+    });
+    let mut admin = raw::start(&rig);
+    let mut io = Queue::create(&mut admin, 1, 256, 256);
+    assert_eq!(rig.lock().now, Ns::ZERO, "admin commands are not delayed");
+    let prp = rig.buffer(4096).iova();
+    for lba in [0, 1, 0] {
+        io.push(read(BLOCKS_4K, lba, 1).with_prp(prp, 0));
+    }
+    io.ring();
+    // Two at a time; the third waits for a processor, and then for its die.
+    let expected = [(41_000, 0), (41_000, 1), (81_000, 2)];
+    assert_eq!(trace(&rig, &mut io), expected);
 }
