@@ -93,7 +93,7 @@ fn a_client_that_leaves_with_commands_in_flight_leaves_nothing() {
 fn a_client_that_talks_rubbish_leaves_nothing() {
     leaves_nothing(|drive| {
         let mut stream = UnixStream::connect(drive.socket()).expect("connect");
-        let rubbish: Vec<u8> = (0..10_000u32).map(|i| (i * 7919 >> 3) as u8).collect();
+        let rubbish: Vec<u8> = (0..10_000u32).map(|i| ((i * 7919) >> 3) as u8).collect();
         // The drive may hang up before all is written.
         let _ = stream.write_all(&rubbish);
     });
