@@ -8,9 +8,10 @@ use clap::ValueEnum;
 use ersatz_drive::BuildError;
 use ersatz_drive_file::{DriveFile, Limits};
 use ersatz_sim::trace::{Kind, Trace};
+use ersatz_sim::workload::{self, Workload};
 use ersatz_sim::{
-    Completion, LatencyLog, Observer, Options, Report, Simulation, SimulationError, TimelineLog,
-    Utilisation,
+    Completion, LatencyLog, Load, Observer, Options, Report, Simulation, SimulationError,
+    TimelineLog, Utilisation,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -22,11 +23,25 @@ const EXAMPLES: &str = "\
 Examples:
   ersatz simulate examples/drives/femu.toml --trace trace.csv.gz
   ersatz simulate d.toml --trace trace.csv --csv latencies.csv --counters counters.json
+  ersatz simulate d.toml --workload jobs.toml --seed 7
+  ersatz simulate d.toml --workload jobs.fio
 
-A trace keeps its times: any number of its requests may be in the drive at once, and a latency is
-the time from arrival to completion. The same drive file and trace give the same results.";
+A workload of two jobs, with fio's keys:
+  [[job]]
+  rw = \"randread\"
+  bs = \"4 KiB\"
+  iodepth = 32
+  runtime = \"1 s\"
+  [[job]]
+  rw = \"write\"
+  rate_iops = 1000
+  runtime = \"1 s\"
 
-/// Run a trace through a drive in virtual time.
+A trace keeps its times, as jobs with a rate do: any number of its requests may be in the drive at
+once, and a latency is the time from arrival to completion. The same drive file, requests and seed
+give the same results.";
+
+/// Run a trace or a workload through a drive in virtual time.
 ///
 /// The drive is the one that `serve` serves, with its controller and its queues; only the clock is
 /// another. No data is moved. Device memory and programs are there, but a trace does not use them.
@@ -38,7 +53,13 @@ pub struct Args {
     drive: PathBuf,
     /// Requests with their times; the file may be compressed with gzip.
     #[arg(long, value_name = "FILE")]
-    trace: PathBuf,
+    trace: Option<PathBuf>,
+    /// Jobs that make requests: TOML, or a job file of fio.
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    /// Seed of a workload, in place of the one in its file.
+    #[arg(long, value_name = "NUMBER", requires = "workload")]
+    seed: Option<u64>,
     /// How the trace is written.
     #[arg(long, value_enum, default_value = "csv")]
     format: Format,
@@ -67,12 +88,24 @@ pub struct Args {
 enum Format {
     /// Lines of `time_ns,op,slba,nlb`, op being R, W, T (deallocate) or F (flush).
     Csv,
+    /// MSR Cambridge: `Timestamp,Hostname,DiskNumber,Type,Offset,Size,ResponseTime`.
+    Msr,
+    /// fio's iolog, version 2 or 3.
+    Fio,
+    /// What blkparse prints; requests arrive when they were issued (action D).
+    Blkparse,
+    /// Storage Performance Council: `ASU,LBA,Size,Opcode,Timestamp`.
+    Spc,
 }
 
 impl Format {
     fn kind(self) -> Kind {
         match self {
             Self::Csv => Kind::Csv,
+            Self::Msr => Kind::Msr,
+            Self::Fio => Kind::Fio,
+            Self::Blkparse => Kind::Blkparse,
+            Self::Spc => Kind::Spc,
         }
     }
 }
@@ -82,8 +115,34 @@ pub fn run(args: &Args) -> Result<()> {
     let file = DriveFile::load(&args.drive, &Limits::NONE)?;
     let options = Options { nsid: args.nsid };
     let mut simulation = Simulation::new(&file, options).map_err(explain)?;
-    let mut trace = Trace::open(&args.trace, args.format.kind())?.skip_bad(args.skip_bad);
+    match (&args.trace, &args.workload) {
+        (Some(path), _) => {
+            let trace = Trace::open(path, args.format.kind(), simulation.block())?;
+            let mut trace = trace.skip_bad(args.skip_bad);
+            let report = simulate(args, &mut simulation, &mut trace)?;
+            answer(&report, trace.skipped()).print(args.json)
+        }
+        (None, Some(path)) => {
+            let mut workload = read_workload(args, path, &simulation)?;
+            let report = simulate(args, &mut simulation, &mut workload)?;
+            answer(&report, 0).print(args.json)
+        }
+        (None, None) => Err(Usage("give --trace or --workload".into()).into()),
+    }
+}
 
+fn read_workload(args: &Args, path: &Path, simulation: &Simulation) -> Result<Workload> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
+    let parsed = workload::parse(&name, &text).map_err(|error| Usage(error.to_string()))?;
+    let (seed, jobs) = parsed;
+    let seed = args.seed.or(seed).unwrap_or(1);
+    Workload::new(&jobs, seed, simulation.block(), simulation.blocks())
+        .map_err(|error| Usage(format!("{name}: {error}")).into())
+}
+
+/// Runs `load` with all the observers that were asked for.
+fn simulate(args: &Args, simulation: &mut Simulation, load: &mut dyn Load) -> Result<Report> {
     let latencies = args.csv.as_deref().map(create).transpose()?;
     let mut latencies = latencies.map(LatencyLog::new).transpose()?;
     let timeline = args.timeline.as_deref().map(create).transpose()?;
@@ -92,7 +151,7 @@ pub fn run(args: &Args) -> Result<()> {
     let mut observers: Vec<&mut dyn Observer> = vec![&mut progress];
     observers.extend(latencies.as_mut().map(|log| log as &mut dyn Observer));
     observers.extend(timeline.as_mut().map(|log| log as &mut dyn Observer));
-    let report = simulation.run(&mut trace, &mut observers)?;
+    let report = simulation.run(load, &mut observers)?;
     progress.bar.finish_and_clear();
     if let Some(log) = latencies {
         log.finish().context("write the latencies")?;
@@ -104,7 +163,7 @@ pub fn run(args: &Args) -> Result<()> {
         serde_json::to_writer_pretty(create(path)?, &report.counters)
             .with_context(|| format!("write {}", path.display()))?;
     }
-    answer(&report, trace.skipped()).print(args.json)
+    Ok(report)
 }
 
 /// A drive that can't be is the drive file's mistake.

@@ -18,10 +18,10 @@
 mod host;
 mod load;
 mod log;
-
 mod report;
 mod simulation;
 pub mod trace;
+pub mod workload;
 
 pub use load::{Completion, Load, LoadError, Op, Request};
 pub use log::{LatencyLog, TimelineLog};

@@ -37,7 +37,7 @@ fn drive(case: &Value) -> DriveFile {
 /// The lines of the log, and the report.
 fn simulate(case: &Path) -> (String, Report) {
     let drive = drive(&json(&case.join("case.json")));
-    let mut trace = Trace::open(&case.join("trace.csv.gz"), Kind::Csv).expect("recording");
+    let mut trace = Trace::open(&case.join("trace.csv.gz"), Kind::Csv, 512).expect("recording");
     let mut simulation = Simulation::new(&drive, Options::default()).expect("a drive");
     let mut log = LatencyLog::new(Vec::new()).expect("memory");
     let report = simulation.run(&mut trace, &mut [&mut log]).expect("a run");

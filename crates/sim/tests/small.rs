@@ -17,6 +17,7 @@ fn simulate(drive: &DriveFile, trace: &str) -> (Vec<u64>, Report) {
         "t".into(),
         Box::new(Cursor::new(trace.to_owned())),
         Kind::Csv,
+        512,
     );
     let mut simulation = Simulation::new(drive, Options::default()).expect("a drive");
     let mut log = LatencyLog::new(Vec::new()).expect("memory");

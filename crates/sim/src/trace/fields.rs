@@ -82,6 +82,15 @@ impl<'l> Fields<'l> {
         }
     }
 
+    /// Parts between white space.
+    pub fn by_space(line: &'l str) -> Self {
+        Self {
+            line,
+            at: 0,
+            separator: None,
+        }
+    }
+
     /// The next part, or `None` at the end of the line.
     pub fn next(&mut self, name: &'static str) -> Option<Field<'l>> {
         let rest = self.line.get(self.at..)?;

@@ -4,15 +4,25 @@
 //! Everything else is here: compressed files, lines of any length, times that go back, bad lines
 //! that are skipped if the user says so.
 
+mod blkparse;
 mod csv;
 mod fields;
+mod fio;
+mod geometry;
+mod msr;
+mod spc;
 
 pub use fields::Fault;
 
 use crate::load::{Load, LoadError, Request};
+use blkparse::Blkparse;
 use csv::Csv;
 use ersatz_engine::Ns;
+use fio::Fio;
 use flate2::read::MultiGzDecoder;
+use geometry::{Geometry, seconds};
+use msr::Msr;
+use spc::Spc;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -51,12 +61,25 @@ pub enum Kind {
     /// Lines of `time_ns,op,slba,nlb`, with `R`, `W` or `T` for reads, writes and deallocations.
     #[default]
     Csv,
+    /// MSR Cambridge block traces.
+    Msr,
+    /// fio's iolog, version 2 or 3.
+    Fio,
+    /// The text that blkparse prints of a blktrace.
+    Blkparse,
+    /// Storage Performance Council traces.
+    Spc,
 }
 
 impl Kind {
-    fn format(self) -> Box<dyn Format> {
+    fn format(self, block: u32) -> Box<dyn Format> {
+        let geometry = Geometry { block };
         match self {
             Self::Csv => Box::new(Csv),
+            Self::Msr => Box::new(Msr::new(geometry)),
+            Self::Fio => Box::new(Fio::new(geometry)),
+            Self::Blkparse => Box::new(Blkparse::new(geometry)),
+            Self::Spc => Box::new(Spc::new(geometry)),
         }
     }
 }
@@ -83,11 +106,12 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Opens a file, which may be compressed with gzip.
+    /// Opens a file, which may be compressed with gzip. `block` is the size of a logical block, for
+    /// formats that count bytes or sectors.
     ///
     /// # Errors
     /// When it can't be opened.
-    pub fn open(path: &Path, kind: Kind) -> Result<Self, TraceError> {
+    pub fn open(path: &Path, kind: Kind, block: u32) -> Result<Self, TraceError> {
         let name = path.display().to_string();
         let unreadable = |source| TraceError::Unreadable {
             file: path.display().to_string(),
@@ -103,16 +127,16 @@ impl Trace {
         } else {
             Box::new(file)
         };
-        Ok(Self::new(name, input, kind))
+        Ok(Self::new(name, input, kind, block))
     }
 
     /// Reads from anywhere; `name` is what errors call it.
     #[must_use]
-    pub fn new(name: String, input: Box<dyn BufRead>, kind: Kind) -> Self {
+    pub fn new(name: String, input: Box<dyn BufRead>, kind: Kind, block: u32) -> Self {
         Self {
             name,
             input,
-            format: kind.format(),
+            format: kind.format(block),
             line: Vec::new(),
             number: 0,
             next: None,
@@ -222,11 +246,74 @@ mod tests {
     use crate::load::Op;
     use std::io::Cursor;
 
+    /// All requests of a trace of another kind, on blocks of 4 KiB.
+    fn other(kind: Kind, text: &str) -> Result<Vec<(u64, Op, u64, u32)>, String> {
+        let input = Box::new(Cursor::new(text.to_owned()));
+        let mut trace = Trace::new("t".into(), input, kind, 4096);
+        let requests = all(&mut trace).map_err(|error| error.to_string())?;
+        let shown = |it: &Request| (it.at.0, it.op, it.slba, it.nlb);
+        Ok(requests.iter().map(shown).collect())
+    }
+
+    #[test]
+    fn msr_counts_bytes_and_ticks() {
+        let text = "128166372003061629,usr,0,Write,8192,4096,41286\n\
+                    128166372003061630,usr,0,Read,4095,2,55\n";
+        let expected = vec![(0, Op::Write, 2, 1), (100, Op::Read, 0, 2)];
+        assert_eq!(other(Kind::Msr, text), Ok(expected));
+        let refused = other(Kind::Msr, "1,usr,0,Trim,0,1,0").unwrap_err();
+        assert_eq!(
+            refused,
+            "t:1:9: \"Trim\" is no type; allowed: Read or Write"
+        );
+    }
+
+    #[test]
+    fn spc_counts_sectors_and_seconds() {
+        let text = "0,16,4096,R,0.000001\n1,0,8192,w,1.5\n";
+        let expected = vec![(1_000, Op::Read, 2, 1), (1_500_000_000, Op::Write, 0, 2)];
+        assert_eq!(other(Kind::Spc, text), Ok(expected));
+        let refused = other(Kind::Spc, "0,16,4096,R,1e3").unwrap_err();
+        assert_eq!(refused, "t:1:13: \"1e3\" is no time in seconds");
+    }
+
+    #[test]
+    fn blkparse_gives_what_was_issued() {
+        let text = "  8,0    3        1     0.000000000   697  Q   W 223490 + 8 [kjournald]\n  \
+                    8,0    3        2     0.000001500   697  D   WS 16 + 8 [kjournald]\n  \
+                    8,0    3        3     0.000002000   697  D   D 8 + 24 [x]\n  \
+                    8,0    3        4     0.000002000   697  D  FN [x]\n  \
+                    8,0    3        5     0.100000000     0  C   W 16 + 8 [0]\n\
+                    CPU0 (8,0):\n Reads Queued: 0\n";
+        let expected = vec![
+            (1_500, Op::Write, 2, 1),
+            (2_000, Op::Trim, 1, 3),
+            (2_000, Op::Flush, 0, 0),
+        ];
+        assert_eq!(other(Kind::Blkparse, text), Ok(expected));
+        let refused = other(Kind::Blkparse, "hello 1 2 3").unwrap_err();
+        assert!(refused.contains("is no device number"), "{refused}");
+    }
+
+    #[test]
+    fn fio_logs_have_times_of_their_version() {
+        let two = "fio version 2 iolog\n/dev/a add\n/dev/a open\n/dev/a read 0 4096\n\
+                   /dev/a wait 250 0\n/dev/a write 4096 8192\n/dev/a close\n";
+        let expected = vec![(0, Op::Read, 0, 1), (250_000, Op::Write, 1, 2)];
+        assert_eq!(other(Kind::Fio, two), Ok(expected));
+        let three = "fio version 3 iolog\n0 /dev/a add\n2 /dev/a trim 0 4096\n3 /dev/a sync\n";
+        let expected = vec![(2_000_000, Op::Trim, 0, 1), (3_000_000, Op::Flush, 0, 0)];
+        assert_eq!(other(Kind::Fio, three), Ok(expected));
+        let refused = other(Kind::Fio, "0 /dev/a read 0 1").unwrap_err();
+        assert!(refused.starts_with("t:1:1: the first line is"), "{refused}");
+    }
+
     fn trace(text: &str) -> Trace {
         Trace::new(
             "t.csv".into(),
             Box::new(Cursor::new(text.to_owned())),
             Kind::Csv,
+            512,
         )
     }
 
@@ -302,7 +389,12 @@ mod tests {
 
     #[test]
     fn what_is_no_text_and_endless_lines_are_refused() {
-        let bytes = Trace::new("t".into(), Box::new(Cursor::new(b"1,W\xFF,0,1")), Kind::Csv);
+        let bytes = Trace::new(
+            "t".into(),
+            Box::new(Cursor::new(b"1,W\xFF,0,1")),
+            Kind::Csv,
+            512,
+        );
         let error = all(&mut { bytes }).unwrap_err().to_string();
         assert_eq!(error, "t:1:4: this is not UTF-8 text");
         let long = "1".repeat(MAX_LINE + 1);
@@ -322,10 +414,10 @@ mod tests {
         zip.write_all(b"1,W,0,1\n2,R,0,1\n").unwrap();
         let zipped = zip.finish().unwrap();
         std::fs::write(&path, &zipped).unwrap();
-        let mut trace = Trace::open(&path, Kind::Csv).unwrap();
+        let mut trace = Trace::open(&path, Kind::Csv, 512).unwrap();
         assert_eq!(all(&mut trace).unwrap().len(), 2);
         std::fs::write(&path, &zipped[..zipped.len() - 6]).unwrap();
-        let mut trace = Trace::open(&path, Kind::Csv).unwrap();
+        let mut trace = Trace::open(&path, Kind::Csv, 512).unwrap();
         assert!(all(&mut trace).is_err());
     }
 }
