@@ -11,6 +11,27 @@
 //! Read next: [`Report`] and [`Summary`], then [`Trace`]. [`Flash`] is what the media itself
 //! counted.
 //!
+//! ```
+//! use ersatz_engine::Ns;
+//! use ersatz_report::{Flash, Op, Report, Sample};
+//!
+//! let mut report = Report::new(Ns::ZERO);
+//! for index in 0..10 {
+//!     report.add(&Sample {
+//!         index,
+//!         op: Op::Read,
+//!         arrival: Ns::from_us(50 * index),
+//!         latency: Ns::from_us(40),
+//!         bytes: 4096,
+//!         status: 0,
+//!     });
+//! }
+//! let summary = report.finish(Ns::from_ms(1), &Flash::default());
+//! assert_eq!(summary.total.iops, 10_000.0);
+//! assert_eq!(summary.to_json()["operations"]["read"]["latency_ns"]["p99"], 40_000);
+//! println!("{}", summary.table());
+//! ```
+//!
 //! # JSON
 //! The keys of [`Summary::to_json`] stay what they are; others may be added, and `version` changes
 //! when one goes or gets another meaning. All times are nanoseconds, utilisation is a fraction from

@@ -35,19 +35,22 @@ pub struct Trace {
     waiting: BTreeMap<Key, Event>,
     sequence: u64,
     in_flight: u64,
+    /// When the number in flight changed, until it is written: once for each time.
+    changed: Option<Ns>,
     queues: BTreeSet<u16>,
     lanes: BTreeMap<Resource, Vec<Lane>>,
     threads: u32,
     is_first: bool,
 }
 
-/// The order of events: by time, ends first, longer work before shorter, then as they were given.
+/// The order of events: by time, submissions before completions (a request may take no time at all),
+/// longer work before shorter, then as they were given.
 type Key = (Ns, Kind, Reverse<Ns>, u64);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Completion,
     Submission,
+    Completion,
     Work,
 }
 
@@ -104,6 +107,7 @@ impl Trace {
             waiting: BTreeMap::new(),
             sequence: 0,
             in_flight: 0,
+            changed: None,
             queues: BTreeSet::new(),
             lanes: BTreeMap::new(),
             threads: THREADS,
@@ -170,6 +174,7 @@ impl Trace {
         while let Some(((at, ..), event)) = self.waiting.pop_first() {
             self.event(at, &event)?;
         }
+        self.count()?;
         self.file.write(|out| writeln!(out, "\n]}}"))?;
         self.file.finish()
     }
@@ -194,6 +199,9 @@ impl Trace {
     }
 
     fn event(&mut self, at: Ns, event: &Event) -> Result<(), ReportError> {
+        if self.changed.is_some_and(|changed| changed != at) {
+            self.count()?;
+        }
         match *event {
             Event::Submission(request, bytes) => {
                 if self.queues.insert(request.queue) {
@@ -202,18 +210,18 @@ impl Trace {
                     self.process(process_of(request.queue), &name, order)?;
                 }
                 self.in_flight += 1;
+                self.changed = Some(at);
                 self.slice_edge(
                     'b',
                     at,
                     request,
                     format_args!("\"index\":{},\"bytes\":{bytes}", request.index),
-                )?;
-                self.counter(at)
+                )
             }
             Event::Completion(request, status) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
-                self.slice_edge('e', at, request, format_args!("\"status\":{status}"))?;
-                self.counter(at)
+                self.changed = Some(at);
+                self.slice_edge('e', at, request, format_args!("\"status\":{status}"))
             }
             Event::Work(span) => {
                 let (process, thread) = self.thread(&span)?;
@@ -246,8 +254,12 @@ impl Trace {
         ))
     }
 
-    fn counter(&mut self, at: Ns) -> Result<(), ReportError> {
-        let (ts, in_flight) = (Micros(at), self.in_flight);
+    /// Writes how many requests are in flight since the last change.
+    fn count(&mut self) -> Result<(), ReportError> {
+        let Some(changed) = self.changed.take() else {
+            return Ok(());
+        };
+        let (ts, in_flight) = (Micros(changed), self.in_flight);
         self.line(format_args!(
             "{{\"ph\":\"C\",\"name\":\"in flight\",\"pid\":{HOST},\"tid\":{HOST},\"ts\":{ts},\
              \"args\":{{\"requests\":{in_flight}}}}}"

@@ -23,6 +23,8 @@ const THROUGHPUT: f64 = 190.0;
 /// From a row's panels to those of the next.
 const GAP: f64 = 82.0;
 const BOTTOM: f64 = 42.0;
+/// Width of a colour's key with the longest name.
+const KEY: f64 = 54.0;
 
 /// About so many requests are in each step of a curve over time, lest it be noise.
 const PER_STEP: u64 = 16;
@@ -138,26 +140,25 @@ fn header(scene: &mut Scene, summary: &Summary, title: &str) {
     let facts = facts.join("  ·  ").replace(" us", " µs");
     scene.text((LEFT, 72.0), Anchor::Start, style, facts);
 
+    let style = Style {
+        color: INK,
+        ..style
+    };
     let mut x = WIDTH - RIGHT;
     for (op, color) in Op::ALL.into_iter().zip(COLORS).rev() {
         if !summary.operations.contains_key(&op) {
             continue;
         }
-        let style = Style {
-            size: 14.0,
-            color: INK,
-            bold: false,
-        };
-        scene.text((x, 46.0), Anchor::End, style, op.name());
-        x -= 56.0;
+        x -= KEY;
+        scene.text((x + 18.0, 46.0), Anchor::Start, style, op.name());
         let swatch = Area {
             x,
-            y: 36.0,
+            y: 35.5,
             w: 11.0,
             h: 11.0,
         };
         scene.area(swatch, color);
-        x -= 22.0;
+        x -= 18.0;
     }
 }
 
@@ -265,19 +266,17 @@ impl Rates {
         series.coarsen(Ns(duration / steps), STEPS);
         let width = series.width().0;
         let mut sums = series.buckets().to_vec();
-        // Until the end of the run, which is at least that of the last request.
-        let len = duration.div_ceil(width).max(1) as usize;
+        // What is left behind the last whole step belongs to it: a short one would be noise.
+        let len = (duration / width).max(1) as usize;
         sums.resize(sums.len().max(len), [0; 2 * Op::COUNT]);
-        // A request that ends with the run is at the very beginning of a step without length.
-        if sums.len() > len {
-            let rest = sums.split_off(len);
-            for (sum, more) in sums[len - 1].iter_mut().zip(rest.into_iter().flatten()) {
+        for rest in sums.split_off(len) {
+            for (sum, more) in sums[len - 1].iter_mut().zip(rest) {
                 *sum = sum.saturating_add(more);
             }
         }
         let steps = (0..len as u64).map(|i| {
-            let begin = i * width;
-            let length = width.min(duration.saturating_sub(begin));
+            let (begin, is_last) = (i * width, i + 1 == len as u64);
+            let length = if is_last { duration - begin } else { width };
             (begin as f64, length.max(1) as f64)
         });
         Self {

@@ -6,7 +6,6 @@ use super::scene::{Anchor, Area, Color, Scene, Shape};
 use crate::Summary;
 use crate::report::Charts;
 use crate::series::Series;
-use crate::text::percent;
 use ersatz_engine::Ns;
 
 /// The most rows; with more dies, several share one.
@@ -176,14 +175,8 @@ fn color(level: usize) -> Color {
 /// What the colours mean, right above `area`.
 fn legend(scene: &mut Scene, area: Area) {
     let (width, y) = (160.0, area.y - 24.0);
-    let words = percent(1.0).replace(".0", "");
-    scene.text(
-        (area.right(), y + 10.0),
-        Anchor::End,
-        SMALL,
-        format!("busy {words}"),
-    );
-    let left = area.right() - 74.0 - width;
+    scene.text((area.right(), y + 10.0), Anchor::End, SMALL, "100 % busy");
+    let left = area.right() - 84.0 - width;
     for level in 0..LEVELS {
         let w = width / LEVELS as f64;
         let step = Area {
