@@ -47,6 +47,7 @@ give the same results.";
 /// another. No data is moved. Device memory and programs are there, but a trace does not use them.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[command(group(clap::ArgGroup::new("requests").required(true).args(["trace", "workload"])))]
 pub struct Args {
     /// Drive file.
     #[arg(value_name = "DRIVE.toml")]

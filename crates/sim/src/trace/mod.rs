@@ -1,6 +1,6 @@
 //! Traces: requests with their times, from a file.
 //!
-//! A format is a [`Format`]: it makes a request of a line, or says what is wrong with it and where.
+//! A format (`Format`, a private trait) makes a request of a line, or says what is wrong with it and where.
 //! Everything else is here: compressed files, lines of any length, times that go back, bad lines
 //! that are skipped if the user says so.
 
