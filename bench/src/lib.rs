@@ -2,7 +2,8 @@
 //!
 //! Nothing here asserts a speed: machines differ and are noisy. `socket` measures a drive in a
 //! process of its own through a real vfio-user socket; `instructions` counts what a command costs
-//! inside of the drive, which is the same on every run.
+//! inside of the drive, which is the same on every run; `flash` does both for the flash models alone, and
+//! tells what their tables take.
 
 use anyhow::{Context, Result};
 use ersatz_drive::{Drive, Execution};

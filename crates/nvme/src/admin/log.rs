@@ -19,6 +19,9 @@ use zerocopy::{FromZeros, IntoBytes};
 /// The composite temperature that the drive reports, in kelvins: it has no sensor.
 const TEMPERATURE: u16 = 313;
 
+/// Below so many percent of its spare blocks the drive warns.
+const SPARE_THRESHOLD: u8 = 10;
+
 /// Log pages that every controller here has; those of command sets come with their namespaces.
 const PAGES: [Lid; 9] = [
     Lid::SupportedLogPages,
@@ -91,10 +94,12 @@ impl Controller {
         const UNIT: u128 = 512_000;
         let (media, host) = (subsystem.media.counters(), &subsystem.counters);
         let mut smart = SmartHealth::default();
-        smart.cw = CriticalWarning::new().with_amro(media.read_only);
+        smart.cw = CriticalWarning::new()
+            .with_ascbt(media.available_spare < SPARE_THRESHOLD)
+            .with_amro(media.read_only);
         smart.ctemp = TEMPERATURE.into();
         smart.avsp = media.available_spare;
-        smart.avspt = 10;
+        smart.avspt = SPARE_THRESHOLD;
         smart.pused = media.percentage_used;
         smart.dur = u128::from(host.bytes_read).div_ceil(UNIT).into();
         smart.duw = u128::from(host.bytes_written).div_ceil(UNIT).into();
