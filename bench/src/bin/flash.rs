@@ -428,12 +428,13 @@ fn print_tables(rates: &[Value], opened: &[Value], counts: &[Value]) {
             number(figure, "requests_per_second"),
             number(figure, "pointers_per_second"),
         );
+        let waf = figure["waf"].as_f64();
         println!(
-            "{:>6} {:>10} {rate:>12.0} {chased:>12.0} {:>13.2} {:>7.2} {:>15.2}",
+            "{:>6} {:>10} {rate:>12.0} {chased:>12.0} {:>13.2} {:>7} {:>15.2}",
             word(figure, "model"),
             word(figure, "kind"),
             chased / rate,
-            number(figure, "waf"),
+            waf.map_or("-".to_owned(), |waf| format!("{waf:.2}")),
             number(figure, "bytes_per_page")
         );
     }
@@ -453,6 +454,9 @@ fn print_tables(rates: &[Value], opened: &[Value], counts: &[Value]) {
             gib(number(figure, "resident_bytes")),
             number(figure, "bytes_per_page")
         );
+    }
+    if counts.is_empty() {
+        return;
     }
     println!("\nInstructions per request; 4 × 4 dies, 64 blocks of 64 pages of 4 KiB, 80 % filled");
     println!(
