@@ -26,7 +26,7 @@ pub mod trace;
 mod workload;
 
 pub use job::{
-    Amount, Arrivals, Distribution, Extent, Ignored, Job, JobFile, JobFileError, MAX_CLONES,
+    Amount, Arrivals, Distribution, Extent, Ignored, Job, JobFile, JobFileError, Key, MAX_CLONES,
     MAX_FILE_SIZE, Mix, Place, Problem, Rate, Refused, Rw, TOML_KEYS, Zone, key_table,
 };
 pub use request::{Op, Request};

@@ -1,6 +1,6 @@
 //! Traces: requests with their times, from a file.
 //!
-//! A format is a [`Lines`]: it makes a record of a line, or says what is wrong with it and where.
+//! A format is a `Lines`: it makes a record of a line, or says what is wrong with it and where.
 //! Everything else is in the [`Reader`]: compressed files, lines of any length, times that go back,
 //! bad lines that are skipped if the user says so. A new format is a module with a `Lines`, an
 //! entry in [`Format`], and a line in `detect.rs`.
