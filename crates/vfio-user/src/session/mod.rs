@@ -149,7 +149,12 @@ impl Session {
             }
             self.accept(message)?;
         }
-        Ok(None)
+        // The last message may have been a request: the descriptor would not poll as readable for
+        // it any more.
+        match self.channel.flush()? {
+            true => Ok(self.queue.pop_front()),
+            false => Ok(None),
+        }
     }
 
     fn receive(&mut self) -> Result<Option<Message>, LinkError> {

@@ -244,6 +244,24 @@ fn a_client_cannot_keep_the_thread_with_messages_that_are_answered_inside() {
 }
 
 #[test]
+fn a_request_that_comes_last_of_many_messages_is_not_left_behind() {
+    let (mut session, mut peer) = acquainted();
+    for id in 1..MAX_INTERNAL_ANSWERS as u16 {
+        peer.send(&command(id, Command(77), &[]));
+    }
+    peer.send(&read(0, 0, 0, 4));
+    // The socket is empty now: nobody would call again for what is left inside.
+    let request = next(&mut session);
+    assert!(matches!(request.kind, RequestKind::RegionRead { .. }));
+    session.reply(request.token, Ok(Reply::Data(&[0; 4])));
+    let mut ids = Vec::new();
+    while let Received::Message(reply) = peer.channel.receive().unwrap() {
+        ids.push(reply.header.id);
+    }
+    assert_eq!(ids.last(), Some(&0));
+}
+
+#[test]
 fn a_reply_that_does_not_fit_is_an_error_to_the_client() {
     let (mut session, mut peer) = acquainted();
     peer.send(&read(1, 0, 0, 4));
