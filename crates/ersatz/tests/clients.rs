@@ -129,7 +129,9 @@ fn maps_and_interrupts_of_a_client_that_vanishes_are_given_back() {
             .set_irqs(pci::MSIX_IRQ, 0, IrqAction::Trigger, set)
             .expect("interrupts");
         let held = Holdings::of(drive);
-        assert!(held.mappings >= 20 && held.descriptors >= 28, "{held:?}");
+        assert!(held.mappings >= 20 && held.descriptors >= 8, "{held:?}");
+        // A client may map more than a process may have descriptors.
+        assert!(held.descriptors < 28, "none is kept for memory: {held:?}");
     });
 }
 

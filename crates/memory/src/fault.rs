@@ -1,49 +1,59 @@
 //! A client that passes a descriptor can shrink the file afterwards. Touching the lost pages then
 //! raises SIGBUS, which by default ends the process: one hostile client would take the drive from
-//! all others. While a mapping is registered here, a lost page is replaced by zeros instead.
+//! all others. While a mapping is registered here, it is replaced by zeros as a whole instead:
+//! pages that are replaced one by one would use up the mappings that a process may have.
 
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
-/// Ranges that can be registered at once. Those beyond go unguarded: a client that maps more than
-/// this from files that it can shrink is warned about by nobody but can only harm its own drive.
-const SLOTS: usize = 4096;
+/// Ranges that can be registered at once: about as many mappings as a process may have
+/// (vm.max_map_count, unless the administrator raised it).
+const SLOTS: usize = 1 << 16;
 
 /// First byte and length of each registered range; a length of 0 marks a free slot. Atomics,
 /// because the signal handler reads them and can take no lock.
 static RANGES: [(AtomicUsize, AtomicUsize); SLOTS] =
     [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; SLOTS];
-static REGISTER: Mutex<()> = Mutex::new(());
+/// Where to look for a free slot first.
+static NEXT: Mutex<usize> = Mutex::new(0);
 static INSTALL: Once = Once::new();
 
 /// Keeps a range guarded until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Registration(Option<usize>);
+pub(crate) struct Registration(usize);
 
-/// Guards `len` bytes at `start` until the result is dropped.
-pub(crate) fn register(start: NonNull<u8>, len: usize) -> Registration {
+/// Guards `len` bytes at `start`, which must be a mapping as a whole, until the result is dropped.
+/// `None` when too many are guarded already.
+pub(crate) fn register(start: NonNull<u8>, len: usize) -> Option<Registration> {
     INSTALL.call_once(install);
-    let _lock = REGISTER.lock().unwrap_or_else(PoisonError::into_inner);
-    let free = RANGES
-        .iter()
-        .position(|(_, len)| len.load(Ordering::Relaxed) == 0);
-    if let Some(slot) = free {
-        RANGES[slot]
-            .0
-            .store(start.as_ptr() as usize, Ordering::Relaxed);
-        RANGES[slot].1.store(len, Ordering::Release);
-    }
-    Registration(free)
+    let mut next = NEXT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut slots = (*next..SLOTS).chain(0..*next);
+    let slot = slots.find(|&slot| RANGES[slot].1.load(Ordering::Relaxed) == 0)?;
+    *next = (slot + 1) % SLOTS;
+    RANGES[slot]
+        .0
+        .store(start.as_ptr() as usize, Ordering::Release);
+    RANGES[slot].1.store(len, Ordering::Release);
+    Some(Registration(slot))
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if let Some(slot) = self.0 {
-            RANGES[slot].1.store(0, Ordering::Release);
-        }
+        RANGES[self.0].1.store(0, Ordering::Release);
     }
+}
+
+/// The registered range around `address`.
+fn find(address: usize) -> Option<(usize, usize)> {
+    RANGES.iter().find_map(|(start, len)| {
+        let before = len.load(Ordering::Acquire);
+        let start = start.load(Ordering::Acquire);
+        // Not the beginning of one range and the length of another.
+        let one = len.load(Ordering::Acquire) == before;
+        (one && address.wrapping_sub(start) < before).then_some((start, before))
+    })
 }
 
 fn install() {
@@ -59,20 +69,14 @@ fn install() {
 }
 
 extern "C" fn handle(_signal: c_int, info: *mut libc::siginfo_t, _context: *mut c_void) {
-    /// Mappings are made of pages of at least this size on every machine that we run on.
-    const PAGE: usize = 4096;
     // SAFETY: the kernel passes a valid siginfo_t.
     let address = unsafe { (*info).si_addr() } as usize;
-    let guarded = RANGES.iter().any(|(start, len)| {
-        let len = len.load(Ordering::Acquire);
-        len != 0 && address.wrapping_sub(start.load(Ordering::Relaxed)) < len
-    });
-    if guarded {
-        let page = (address & !(PAGE - 1)) as *mut c_void;
+    if let Some((start, len)) = find(address) {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED;
-        // SAFETY: the page lies in a range that a live `Mapping` owns, and has lost its file.
-        let fixed = unsafe { libc::mmap(page, PAGE, protection, flags, -1, 0) };
+        // The range may be larger than the memory that there is: a client chose its size.
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED | libc::MAP_NORESERVE;
+        // SAFETY: the range is what a live `Mapping` owns, and has lost its file.
+        let fixed = unsafe { libc::mmap(start as *mut c_void, len, protection, flags, -1, 0) };
         if fixed != libc::MAP_FAILED {
             return;
         }

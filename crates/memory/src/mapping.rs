@@ -71,9 +71,11 @@ unsafe impl Plain for u64 {}
 pub struct Mapping {
     start: NonNull<u8>,
     len: usize,
+    /// Bytes that the kernel has mapped: whole huge pages, where the file consists of such.
+    mapped: usize,
     access: Access,
     file: Option<(OwnedFd, u64)>,
-    _guard: Option<fault::Registration>,
+    guard: Option<fault::Registration>,
 }
 
 // SAFETY: the range stays mapped as long as the value lives, and every access to it is a copy
@@ -91,28 +93,58 @@ impl Mapping {
     pub fn anonymous(name: &str, len: u64) -> Result<Self, MapError> {
         let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
         rustix::fs::ftruncate(&fd, len)?;
-        // Nobody who gets the descriptor can pull the memory away from under us.
-        rustix::fs::fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW)?;
+        // Nobody who gets the descriptor can pull the memory away from under us, nor seal it
+        // against those who get it later.
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL;
+        rustix::fs::fcntl_add_seals(&fd, seals)?;
         Self::file(fd, 0, len, Access::ReadWrite)
     }
 
-    /// Maps `len` bytes of `file` from `offset` on, shared.
+    /// Maps `len` bytes of `file` from `offset` on, shared. It is a file that nobody shrinks: who
+    /// touches pages that it has lost, or that its file system has no room for, ends.
     ///
     /// # Errors
     /// When the file is shorter than that, the offset is not a multiple of the page size, or the
     /// kernel refuses.
     pub fn file(file: OwnedFd, offset: u64, len: u64, access: Access) -> Result<Self, MapError> {
+        let mut mapping = Self::map(file.as_fd(), offset, len, access)?;
+        mapping.file = Some((file, offset));
+        Ok(mapping)
+    }
+
+    /// As [`Mapping::file`], of a file that another party may do anything with: once pages of it
+    /// are gone, all of the mapping is zeros of our own. The descriptor is not kept, since such a
+    /// party may pass more of them than a process may have.
+    ///
+    /// # Errors
+    /// As [`Mapping::file`].
+    pub fn foreign(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        len: u64,
+        access: Access,
+    ) -> Result<Self, MapError> {
+        let mut mapping = Self::map(file, offset, len, access)?;
+        let guard = fault::register(mapping.start, mapping.mapped);
+        mapping.guard = Some(guard.ok_or(rustix::io::Errno::NOMEM)?);
+        Ok(mapping)
+    }
+
+    fn map(file: BorrowedFd<'_>, offset: u64, len: u64, access: Access) -> Result<Self, MapError> {
         let size = usize::try_from(len)
             .ok()
             .filter(|&len| len > 0 && len <= isize::MAX as usize);
         let size = size.ok_or(MapError::Size(len))?;
         let end = offset.checked_add(len).ok_or(MapError::Size(len))?;
-        let stat = rustix::fs::fstat(&file)?;
+        let stat = rustix::fs::fstat(file)?;
         let length = u64::try_from(stat.st_size).unwrap_or(0);
         let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
         if regular && length < end {
             return Err(MapError::Short { file: length, end });
         }
+        let mapped = size
+            .checked_next_multiple_of(page(file)?)
+            .ok_or(MapError::Size(len))?;
         let protection = match access {
             Access::Read => ProtFlags::READ,
             Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
@@ -121,23 +153,21 @@ impl Mapping {
         let start = unsafe {
             rustix::mm::mmap(
                 ptr::null_mut(),
-                size,
+                mapped,
                 protection,
                 MapFlags::SHARED,
-                &file,
+                file,
                 offset,
             )?
         };
         let start = NonNull::new(start.cast::<u8>()).ok_or(MapError::Size(len))?;
-        let sealed =
-            rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::SHRINK));
-        let guard = (!sealed).then(|| fault::register(start, size));
         Ok(Self {
             start,
             len: size,
+            mapped,
             access,
-            file: Some((file, offset)),
-            _guard: guard,
+            file: None,
+            guard: None,
         })
     }
 
@@ -153,7 +183,8 @@ impl Mapping {
         false
     }
 
-    /// The descriptor behind the mapping and the offset in it at which the mapping starts.
+    /// The descriptor behind the mapping, if it was kept, and the offset in it at which the mapping
+    /// starts.
     #[must_use]
     pub fn descriptor(&self) -> Option<(BorrowedFd<'_>, u64)> {
         self.file.as_ref().map(|(fd, offset)| (fd.as_fd(), *offset))
@@ -391,11 +422,26 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        self._guard = None;
+        self.guard = None;
+        let start = self.start.as_ptr().cast::<c_void>();
         // SAFETY: the range was mapped by us and no reference into it exists.
-        let result = unsafe { rustix::mm::munmap(self.start.as_ptr().cast::<c_void>(), self.len) };
+        let result = unsafe { rustix::mm::munmap(start, self.mapped) };
         debug_assert!(result.is_ok());
     }
+}
+
+/// Bytes of the pages that `file` consists of: a mapping of huge pages can be given back in whole
+/// ones only.
+fn page(file: BorrowedFd<'_>) -> Result<usize, MapError> {
+    /// Of every other file; mappings are made of pages of at least this size everywhere.
+    const PAGE: usize = 4096;
+    /// HUGETLBFS_MAGIC of linux/magic.h.
+    const HUGE: i64 = 0x9584_58F6;
+    let system = rustix::fs::fstatfs(file)?;
+    Ok(match system.f_type as i64 {
+        HUGE => usize::try_from(system.f_bsize).unwrap_or(PAGE).max(PAGE),
+        _ => PAGE,
+    })
 }
 
 #[cfg(test)]
@@ -489,16 +535,59 @@ mod tests {
         assert!(map.update_u64(4096, |old| old + 1).is_err());
     }
 
+    /// A file that someone else can shrink.
+    fn shrinkable(len: u64, flags: MemfdFlags) -> rustix::io::Result<OwnedFd> {
+        let fd = rustix::fs::memfd_create("shrinks", MemfdFlags::CLOEXEC | flags)?;
+        rustix::fs::ftruncate(&fd, len)?;
+        Ok(fd)
+    }
+
     #[test]
     fn a_file_that_shrinks_under_its_mapping_reads_as_zeros_instead_of_killing_us() {
-        let fd = rustix::fs::memfd_create("shrinks", MemfdFlags::CLOEXEC).expect("memfd");
-        rustix::fs::ftruncate(&fd, 8192).expect("truncate");
-        let theirs = fd.try_clone().expect("dup");
-        let map = Mapping::file(fd, 0, 8192, Access::ReadWrite).expect("map");
+        let fd = shrinkable(8192, MemfdFlags::empty()).expect("memfd");
+        let map = Mapping::foreign(fd.as_fd(), 0, 8192, Access::ReadWrite).expect("map");
         map.store(4096, 7u32).expect("inside");
-        rustix::fs::ftruncate(&theirs, 0).expect("truncate");
+        rustix::fs::ftruncate(&fd, 0).expect("truncate");
         assert_eq!(map.load::<u32>(4096), Ok(0));
         map.store(0, 1u32)
             .expect("a write goes nowhere, but does no harm");
+    }
+
+    #[test]
+    fn lost_pages_do_not_use_up_the_mappings_that_a_process_may_have() {
+        const PAGES: u64 = 80_000;
+        let fd = shrinkable(PAGES * 4096, MemfdFlags::empty()).expect("memfd");
+        let map = Mapping::foreign(fd.as_fd(), 0, PAGES * 4096, Access::Read).expect("map");
+        rustix::fs::ftruncate(&fd, 0).expect("truncate");
+        for page in (0..PAGES).step_by(2) {
+            assert_eq!(map.load::<u32>(page * 4096), Ok(0));
+        }
+    }
+
+    #[test]
+    fn huge_pages_may_be_lost_too_and_are_given_back() {
+        const HUGE: u64 = 2 << 20;
+        let fd = shrinkable(HUGE, MemfdFlags::HUGETLB | MemfdFlags::HUGE_2MB);
+        // Most machines have set none aside.
+        let map = fd.and_then(|fd| {
+            let map = Mapping::foreign(fd.as_fd(), 0, 4096, Access::ReadWrite);
+            map.map(|map| (fd, map))
+                .map_err(|_| rustix::io::Errno::NOMEM)
+        });
+        let Ok((fd, map)) = map else { return };
+        rustix::fs::ftruncate(&fd, 0).expect("truncate");
+        assert_eq!(map.load::<u32>(0), Ok(0));
+        let at = format!("{:x}-", map.as_ptr() as usize);
+        drop(map);
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("maps");
+        assert!(!maps.lines().any(|line| line.starts_with(&at)));
+    }
+
+    #[test]
+    fn who_gets_the_descriptor_can_seal_it_against_nobody() {
+        let map = Mapping::anonymous("test", 4096).expect("map");
+        let (fd, _) = map.descriptor().expect("memfd");
+        let sealed = rustix::fs::fcntl_add_seals(fd, SealFlags::FUTURE_WRITE);
+        assert_eq!(sealed, Err(rustix::io::Errno::PERM));
     }
 }

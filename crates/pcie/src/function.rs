@@ -38,7 +38,8 @@ pub struct Bar0 {
 ///
 /// Accesses come checked to lie inside of the region; of any length and alignment. None may panic.
 pub trait Function {
-    /// What BAR0 is made of. The same for the life of the function.
+    /// What BAR0 is made of. The same until the host disconnects: what the next one shares with the
+    /// function, this one can't reach any more.
     fn bar0(&self) -> Bar0;
 
     /// The configuration space as a host reads it.

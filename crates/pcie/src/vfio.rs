@@ -20,6 +20,13 @@ use irq::Irqs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+/// Requests that are handled in one go.
+const MAX_REQUESTS: usize = 256;
+
+/// Ranges that are looked at for memory that is private to the client: a look reads all mappings
+/// of the client, and with an IOMMU a guest may map for each command.
+const PRIVATE_LOOKS: u32 = 64;
+
 /// How doorbells are offered to a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Doorbells {
@@ -77,8 +84,8 @@ pub struct Port {
     dma: DmaMap,
     irqs: Irqs,
     view: View,
-    /// The operator has been told of memory that is private to the client.
-    warned: bool,
+    /// How many more ranges are looked at for memory that is private to the client.
+    private_looks: u32,
 }
 
 impl Port {
@@ -96,22 +103,25 @@ impl Port {
             dma: DmaMap::new(),
             irqs,
             view,
-            warned: false,
+            private_looks: PRIVATE_LOOKS,
         }
     }
 
-    /// Handles all that the client has asked so far. Whether there was anything comes back.
+    /// Handles what the client has asked so far, up to a bound: a client that never stops asking
+    /// must not keep the drive's thread here. Whether there was anything comes back; if so, there
+    /// may be more.
     ///
     /// # Errors
     /// When the client is gone or talks rubbish: then the port is to be dropped, and the function
     /// to be reset.
     pub fn service(&mut self, now: Ns, function: &mut dyn Function) -> Result<bool, LinkError> {
-        let mut any = false;
-        while let Some(Request { token, kind }) = self.session.next_request()? {
-            any = true;
+        for handled in 0..MAX_REQUESTS {
+            let Some(Request { token, kind }) = self.session.next_request()? else {
+                return Ok(handled > 0);
+            };
             self.handle(now, token, kind, function);
         }
-        Ok(any)
+        Ok(true)
     }
 
     /// Whether the client rings doorbells in memory: then nothing but polling notices them.
@@ -250,26 +260,19 @@ impl Port {
         } else {
             Access::Read
         };
-        if let Some(file) = &file
-            && !self.warned
-            && private::is_private(self.session.as_fd(), &file.fd)
-        {
-            self.warned = true;
-            tracing::error!(
-                "the client has mapped its memory privately: what it and the drive write will not \
-                 be seen by the other; with QEMU, add share=on to the memory backend"
-            );
+        if let Some(file) = &file {
+            self.look_for_private(&file.fd);
         }
         let memory = match file {
-            Some(file) => Some(Mapping::file(file.fd, file.offset, size, access).map_err(
-                |error| {
+            Some(file) => Some(
+                Mapping::foreign(file.fd.as_fd(), file.offset, size, access).map_err(|error| {
                     tracing::warn!("guest memory at {iova:#x} can't be mapped: {error}");
                     match error {
                         MapError::Os(errno) => errno,
                         MapError::Size(_) | MapError::Short { .. } => Errno::INVAL,
                     }
-                },
-            )?),
+                })?,
+            ),
             None => {
                 tracing::debug!(iova, size, "memory without a descriptor: by messages only");
                 None
@@ -284,6 +287,21 @@ impl Port {
             memory,
         };
         self.dma.map(entry).map(|()| Reply::Done).map_err(errno)
+    }
+
+    /// Tells the operator, once, of memory that the client and the drive don't share.
+    fn look_for_private(&mut self, file: impl AsFd) {
+        let Some(left) = self.private_looks.checked_sub(1) else {
+            return;
+        };
+        self.private_looks = left;
+        if private::is_private(self.session.as_fd(), file) {
+            self.private_looks = 0;
+            tracing::error!(
+                "the client has mapped its memory privately: what it and the drive write will not \
+                 be seen by the other; with QEMU, add share=on to the memory backend"
+            );
+        }
     }
 }
 
@@ -412,3 +430,6 @@ fn bounce(len: usize, mut step: impl FnMut(u64, &mut [u8]) -> Option<()>) -> Opt
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::{Errno, IrqInfo};
 use ersatz_vfio_user::{IrqAction, IrqData, SetIrqs, pci};
-use rustix::fs::OFlags;
+use rustix::fs::{FileType, OFlags};
 use std::os::fd::OwnedFd;
 
 /// One interrupt.
@@ -38,8 +38,14 @@ impl Vector {
         }
     }
 
-    /// Takes an eventfd. It must not make the drive wait, whatever it really is.
+    /// Takes an eventfd. Nothing else: a file could make the drive wait whatever its flags say, or
+    /// fill a disk.
     fn assign(&mut self, fd: OwnedFd) -> Result<(), Errno> {
+        // What has no type has no inode of its own, as eventfds have none.
+        let mode = rustix::fs::fstat(&fd)?.st_mode;
+        if FileType::from_raw_mode(mode) != FileType::Unknown {
+            return Err(Errno::INVAL);
+        }
         let flags = rustix::fs::fcntl_getfl(&fd)?;
         if !flags.contains(OFlags::NONBLOCK) {
             rustix::fs::fcntl_setfl(&fd, flags | OFlags::NONBLOCK)?;
@@ -204,6 +210,19 @@ mod tests {
         assert_eq!(count(&theirs), 0);
         irqs.set(mask(IrqAction::Unmask), false).expect("unmasked");
         assert_eq!(count(&theirs), 1);
+    }
+
+    #[test]
+    fn what_could_block_or_fill_up_is_not_taken_for_an_eventfd() {
+        let file = rustix::fs::memfd_create("file", rustix::fs::MemfdFlags::CLOEXEC).expect("fd");
+        let (socket, _peer) = std::os::unix::net::UnixStream::pair().expect("pair");
+        for fd in [file, socket.into()] {
+            let mut irqs = Irqs::new(1);
+            let fds = IrqData::EventFds(vec![fd]);
+            let assigned = irqs.set(set(pci::MSIX_IRQ, 0, 1, IrqAction::Trigger, fds), false);
+            assert_eq!(assigned, Err(Errno::INVAL));
+            assert!(!irqs.message_signalled());
+        }
     }
 
     #[test]
