@@ -582,9 +582,12 @@ impl Controller {
 
     /// Ends all work: something is wrong that no completion can tell.
     pub(crate) fn fatal(&mut self, reason: &str) {
-        tracing::error!(controller = self.config.id, "fatal status: {reason}");
         let csts = self.registers.csts();
-        self.registers.set_csts(csts.with_cfs(true));
+        // Told once: each completion of a queue that is gone would tell it again.
+        if !csts.cfs() {
+            tracing::error!(controller = self.config.id, "fatal status: {reason}");
+            self.registers.set_csts(csts.with_cfs(true));
+        }
     }
 }
 

@@ -51,6 +51,9 @@ impl Function for Front<'_> {
         self.controller.reset(self.subsystem);
         self.controller.registers.reset(true);
         self.controller.space.reset();
+        if kind == Reset::Disconnect {
+            self.controller.renew_doorbells();
+        }
     }
 
     fn line(&self) -> bool {

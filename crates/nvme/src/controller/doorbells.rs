@@ -6,6 +6,7 @@ use crate::queue::{BadDoorbell, Shadow};
 use ersatz_memory::{Access, MapError, Mapping};
 use ersatz_pcie::Host;
 use nvme_spec::admin::AsyncEvent;
+use std::sync::Arc;
 
 /// The doorbells, in a file in which they have the same offset as in BAR0: that is what clients
 /// map.
@@ -21,6 +22,15 @@ pub(super) fn page() -> Result<Mapping, MapError> {
 }
 
 impl Controller {
+    /// Takes the doorbells away from a host that is gone: it may have kept them mapped, and must not
+    /// ring those of the next one.
+    pub(crate) fn renew_doorbells(&mut self) {
+        match page() {
+            Ok(page) => self.doorbells = Arc::new(page),
+            Err(error) => tracing::error!("the last client can still ring doorbells: {error}"),
+        }
+    }
+
     /// A doorbell, by its index in the page, was written by message. In the page it is then seen
     /// as if the host had stored it there itself.
     pub(crate) fn ring(&mut self, index: u32, value: u32) {
@@ -31,8 +41,9 @@ impl Controller {
             self.sqs.get(id).is_some_and(Option::is_some)
         };
         if !exists {
-            tracing::warn!(id, "doorbell of a queue that does not exist");
-            self.events.raise(AsyncEvent::INVALID_DOORBELL_REGISTER);
+            if self.events.raise(AsyncEvent::INVALID_DOORBELL_REGISTER) {
+                tracing::warn!(id, "doorbell of a queue that does not exist");
+            }
             return;
         }
         let stored = self

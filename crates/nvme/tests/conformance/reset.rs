@@ -107,6 +107,19 @@ fn a_host_that_disconnects_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_host_that_disconnected_rings_no_doorbells_of_the_next_one() {
+    let rig = rig();
+    busy(&rig);
+    let (_, kept) = rig.lock().front().bar0().shared;
+    rig.lock().reset(Reset::Disconnect);
+    let mut admin = raw::start(&rig);
+    kept.store_release(0, 3).expect("its memory is still there");
+    rig.settle();
+    assert!(admin.take().is_none(), "the queue is empty");
+    check_that_all_is_well(&rig);
+}
+
+#[test]
 fn resets_again_and_again_at_every_moment_lose_nothing() {
     let rig = rig();
     busy(&rig);

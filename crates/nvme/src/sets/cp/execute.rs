@@ -11,6 +11,7 @@ use nvme_spec::Status;
 use nvme_spec::cp::Execute;
 use nvme_spec::slm::MemoryRange;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that Execute Program may bring along, range descriptors included (DLEN).
 pub const MAX_DATA: u64 = 64 << 10;
@@ -80,7 +81,7 @@ impl Cp {
             rsid: execute.rsid,
             program,
             outcome: Err(Status::INTERNAL_ERROR.into()),
-            abandoned: false,
+            abandoned: Arc::default(),
         };
         let parameters = [execute.cparam1, execute.cparam2];
         self.jobs.start(cx.now, job, window, parameters, of_program)
@@ -114,7 +115,8 @@ struct Job {
     rsid: u16,
     program: Arc<dyn Program>,
     outcome: Result<u64, NvmeError>,
-    abandoned: bool,
+    /// Shared with its [`Work`], which is on another thread.
+    abandoned: Arc<AtomicBool>,
 }
 
 /// A job that is booked: until its end it occupies its program and its set. That this is the
@@ -207,6 +209,7 @@ impl Jobs {
             parameters,
             data,
             budget: self.budget,
+            abandoned: Arc::clone(&job.abandoned),
         };
         let number = self.schedule.arrive(now, job);
         let Some(done) = self.executor.submit(number, work) else {
@@ -265,7 +268,7 @@ impl Jobs {
                 pind: job.pind,
                 rsid: job.rsid,
             });
-            if !job.abandoned {
+            if !job.abandoned.load(Ordering::Relaxed) {
                 return Some(Finished {
                     token: job.token,
                     at: booking.end,
@@ -283,9 +286,11 @@ impl Jobs {
         }
     }
 
-    pub(super) fn abandon(&mut self, token: Token) {
-        for job in self.schedule.waiting_mut().filter(|job| job.token == token) {
-            job.abandoned = true;
+    /// Drops the job of a command that will not be completed. It keeps its place, so that the others
+    /// keep their numbers, but takes no time unless it already runs.
+    pub(super) fn abandon(&self, token: Token) {
+        for job in self.schedule.waiting().filter(|job| job.token == token) {
+            job.abandoned.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -4,7 +4,7 @@ use ersatz_runtime::{Args, Fuel, Program, Report, Window};
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +15,20 @@ pub(super) struct Work {
     pub(super) parameters: [u64; 2],
     pub(super) data: Vec<u8>,
     pub(super) budget: Fuel,
+    /// Nobody wants the result any more: a program that has not begun shall not begin.
+    pub(super) abandoned: Arc<AtomicBool>,
 }
 
 impl Work {
     /// `None` when the runtime panicked: its own mistake, that must not take the thread away from
     /// the jobs that wait for it.
     fn run(&self) -> Option<Report> {
+        if self.abandoned.load(Ordering::Relaxed) {
+            return Some(Report {
+                result: Ok(0),
+                instructions: 0,
+            });
+        }
         let args = Args {
             parameters: self.parameters,
             data: &self.data,

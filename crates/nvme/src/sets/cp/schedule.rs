@@ -66,11 +66,6 @@ impl<J> Fifo<J> {
         self.waiting.iter().map(|waiting| &waiting.job)
     }
 
-    /// As [`waiting`](Self::waiting), to change them.
-    pub fn waiting_mut(&mut self) -> impl ExactSizeIterator<Item = &mut J> {
-        self.waiting.iter_mut().map(|waiting| &mut waiting.job)
-    }
-
     /// How long each unit has been booked for.
     pub fn busy(&self) -> impl Iterator<Item = Ns> {
         self.units.iter().map(Timeline::busy)

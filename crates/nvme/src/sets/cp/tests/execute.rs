@@ -305,6 +305,29 @@ fn while_a_program_really_runs_it_is_in_use_even_if_its_command_was_abandoned() 
 }
 
 #[test]
+fn an_abandoned_job_that_has_not_begun_never_does_and_takes_no_time() {
+    let mut drive = Drive::threads(1);
+    drive.ready(0, WAITS);
+    drive.ready(1, RANGES);
+    drive.ready(2, ADD);
+    let begin = drive.bench.now;
+    assert_eq!(drive.execute(0), Ok(Step::Parked));
+    let second = Execute {
+        pind: 1,
+        ..Execute::default()
+    };
+    let ranges = [MemoryRange::new(MEMORY, 0, 4)];
+    assert_eq!(drive.execute_on(second, &ranges, &[]), Ok(Step::Parked));
+    let token = drive.bench.last();
+    drive.bench.subsystem.abandon(token);
+    assert_eq!(drive.execute(2), Ok(Step::Parked));
+    drive.gate.send(()).expect("the program waits");
+    let ends: Vec<_> = drive.finished(3).iter().map(|done| done.at).collect();
+    assert_eq!(ends, [begin + TAKES; 2], "each on a unit of its own");
+    assert_eq!(drive.memory(MEMORY).load::<u8>(0), Ok(0));
+}
+
+#[test]
 fn more_jobs_than_the_drive_has_room_for_are_refused_for_now() {
     let mut drive = Drive::inline();
     drive.ready(0, ADD);
