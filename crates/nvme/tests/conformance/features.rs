@@ -2,10 +2,10 @@
 
 use crate::common::raw::{self, Queue};
 use crate::common::{BLOCKS_4K, BLOCKS_512, INACTIVE, PROGRAM, Rig, Setup};
-use ersatz_host::command::{get_features, set_features, write};
+use ersatz_host::command::{get_features, identify, set_features, write};
 use ersatz_host::driver::DmaBuffer;
 use nvme_spec::feature::{FeatureCapabilities, Select};
-use nvme_spec::{Fid, NSID_ALL, NvmOpcode, Sqe, Status};
+use nvme_spec::{Cns, Csi, Fid, NSID_ALL, NvmOpcode, Sqe, Status};
 use std::sync::Arc;
 
 fn start() -> (Arc<Rig>, Queue) {
@@ -223,6 +223,21 @@ fn time_of(rig: &Rig, io: &mut Queue, sqe: Sqe) -> u64 {
     (rig.lock().now - before).0
 }
 
+/// The byte of Identify Controller that tells of a volatile write cache. A broadcast Flush is not
+/// supported (bits 2:1).
+fn vwc(rig: &Rig, admin: &mut Queue) -> u8 {
+    let (page, mut vwc) = (rig.buffer(4096), [0]);
+    admin.ok(identify(Cns::Controller, 0, Csi::Nvm).with_prp(page.iova(), 0));
+    page.read(525, &mut vwc).expect("inside");
+    vwc[0]
+}
+
+#[test]
+fn a_drive_without_a_volatile_write_cache_does_not_show_one() {
+    let (rig, mut admin) = start();
+    assert_eq!(vwc(&rig, &mut admin), 4);
+}
+
 #[test]
 fn a_volatile_write_cache_can_be_disabled_and_then_writes_last() {
     let rig = Rig::new(Setup {
@@ -235,6 +250,7 @@ fn a_volatile_write_cache_can_be_disabled_and_then_writes_last() {
     let prp = rig.buffer(4096).iova();
     let flush = || Sqe::new(NvmOpcode::Flush, BLOCKS_4K);
     let write = |lba| write(BLOCKS_4K, lba, 1).with_prp(prp, 0);
+    assert_eq!(vwc(&rig, &mut admin), 5, "present");
     assert_eq!(admin.ok(get_features(fid, Select::Current, 0)), 1);
     assert!(time_of(&rig, &mut io, write(0)) < PROGRAM.0);
     // What the cache holds is programmed before it is said to be disabled.
