@@ -13,6 +13,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// What a process holds: open descriptors, and mappings of memory that was passed to it.
 #[derive(Debug, PartialEq, Eq)]
@@ -38,26 +39,24 @@ impl Holdings {
 
 /// Lets `client` misbehave, then looks whether the next one finds all as it was.
 #[track_caller]
+#[allow(clippy::disallowed_methods)] // A deadline: the drive is another process.
 fn leaves_nothing(client: impl Fn(&Drive)) {
     let drive = Drive::serve(SMALL, &[]);
+    // Before any client: that one has gone, a drive may notice late.
+    let before = Holdings::of(&drive);
     drive
         .csd_with(&["write", "4096"], b"what was written before")
         .ok();
-    let before = Holdings::of(&drive);
     for _ in 0..3 {
         client(&drive);
         // The drive takes the next client only when it has forgotten this one.
         let read = drive.csd(&["read", "4096", "24", "--raw"]).ok();
         assert_eq!(&read[..23], "what was written before");
     }
-    // The last client's end is noticed when its socket is: the next attach proves it was.
-    let list = drive.csd(&["list"]).ok();
-    assert!(list.contains("SMALL"), "{list}");
+    // The end of the last client is noticed soon, not at once.
+    let limit = Instant::now() + Duration::from_secs(20);
     let mut after = Holdings::of(&drive);
-    for _ in 0..1000 {
-        if after == before {
-            break;
-        }
+    while after != before && Instant::now() < limit {
         std::thread::yield_now();
         after = Holdings::of(&drive);
     }
