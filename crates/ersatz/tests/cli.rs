@@ -181,7 +181,12 @@ fn examples_of_drives_are_accepted() {
     for path in folder.map(|entry| entry.expect("an entry").path()) {
         // It is loaded before the socket is bound, which fails here.
         let path = path.to_str().expect("UTF-8").to_owned();
-        let error = run(&["serve", &path, "--socket", "/nonexistent/s"]).fails(1);
+        let run = run(&["serve", &path, "--socket", "/nonexistent/s"]);
+        if run.code == Some(2) && run.stderr.contains("more memory than this machine has") {
+            // Right on a machine of this size; crates/drive tests that it is a drive.
+            continue;
+        }
+        let error = run.fails(1);
         assert!(
             error.contains("listen at /nonexistent/s"),
             "{path}: {error}"

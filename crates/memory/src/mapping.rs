@@ -3,7 +3,7 @@
 use crate::fault;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,6 +62,12 @@ unsafe impl Plain for u16 {}
 unsafe impl Plain for u32 {}
 // SAFETY: as above.
 unsafe impl Plain for u64 {}
+
+/// A value at any address. Read and written as a volatile: another party may have changed the bytes
+/// since the last access, so no access may be left out or answered from an earlier one.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Unaligned<T>(T);
 
 /// Mapped memory, shared with whoever else has its descriptor. Dropping it unmaps.
 ///
@@ -229,6 +235,8 @@ impl Mapping {
     #[inline]
     pub fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), OutOfBounds> {
         let from = self.at(offset, buf.len())?;
+        // What was known of the bytes holds no longer: see `Unaligned`.
+        compiler_fence(Ordering::SeqCst);
         // SAFETY: `from` has buf.len() mapped bytes; `buf` is ours alone, so they can't overlap.
         unsafe { ptr::copy_nonoverlapping(from, buf.as_mut_ptr(), buf.len()) };
         Ok(())
@@ -322,8 +330,8 @@ impl Mapping {
     #[inline]
     pub fn load<T: Plain>(&self, offset: u64) -> Result<T, OutOfBounds> {
         let from = self.at(offset, size_of::<T>())?;
-        // SAFETY: the bytes are mapped, and any bytes are a `T`.
-        Ok(unsafe { ptr::read_unaligned(from.cast::<T>()) })
+        // SAFETY: the bytes are mapped, any bytes are a `T`, and `Unaligned` has no alignment.
+        Ok(unsafe { ptr::read_volatile(from.cast::<Unaligned<T>>()) }.0)
     }
 
     /// Writes one value, aligned or not.
@@ -333,8 +341,8 @@ impl Mapping {
     #[inline]
     pub fn store<T: Plain>(&self, offset: u64, value: T) -> Result<(), OutOfBounds> {
         let to = self.writable(offset, size_of::<T>())?;
-        // SAFETY: the bytes are mapped.
-        unsafe { ptr::write_unaligned(to.cast::<T>(), value) };
+        // SAFETY: the bytes are mapped, and `Unaligned` has no alignment.
+        unsafe { ptr::write_volatile(to.cast::<Unaligned<T>>(), Unaligned(value)) };
         Ok(())
     }
 
