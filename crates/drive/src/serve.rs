@@ -29,6 +29,9 @@ const LONG_NAP: Ns = Ns::from_ms(1);
 /// After this long without work, naps are long.
 const LONG_NAP_AFTER: Ns = Ns::from_ms(20);
 
+/// Until a client that could not be accepted is tried again.
+const REFUSED: Ns = Ns::from_ms(100);
+
 /// Ends or wakes a server from elsewhere.
 #[derive(Clone, Debug)]
 pub struct Waker {
@@ -79,6 +82,8 @@ pub struct Server {
     clock: RealClock,
     doorbells: Doorbells,
     port: Option<Port>,
+    /// The last client could not be accepted.
+    is_refusing: bool,
 }
 
 impl Server {
@@ -96,6 +101,7 @@ impl Server {
             clock,
             doorbells,
             port: None,
+            is_refusing: false,
         })
     }
 
@@ -143,9 +149,19 @@ impl Server {
     /// Handles what has come over the socket.
     fn look(&mut self, now: Ns) -> io::Result<bool> {
         let Some(port) = &mut self.port else {
-            let Some(session) = self.listener.accept()? else {
-                return Ok(false);
+            let session = match self.listener.accept() {
+                Ok(Some(session)) => session,
+                Ok(None) => return Ok(false),
+                Err(error) => {
+                    // Out of descriptors or of memory, which passes. The drive and its data stay.
+                    if !self.is_refusing {
+                        tracing::warn!("a client can't be accepted for now: {error}");
+                    }
+                    self.is_refusing = true;
+                    return Ok(false);
+                }
             };
+            self.is_refusing = false;
             tracing::info!("a client has connected");
             self.port = Some(Port::new(session, &self.drive.front(), self.doorbells));
             return Ok(true);
@@ -188,6 +204,10 @@ impl Server {
             return Ok(());
         }
         let mut until = self.drive.next_due().map(|due| due - WAKE);
+        if self.is_refusing {
+            // The listener has a client that it can't give: waiting on it would not wait.
+            until = Some(now + REFUSED);
+        }
         if self.port.as_ref().is_some_and(Port::has_mapped_doorbells) {
             let nap = if now - worked < LONG_NAP_AFTER {
                 NAP
@@ -200,6 +220,7 @@ impl Server {
         let (fd, flags) = match &self.port {
             Some(port) if port.wants_write() => (port.as_fd(), PollFlags::OUT),
             Some(port) => (port.as_fd(), PollFlags::IN),
+            None if self.is_refusing => (self.listener.as_fd(), PollFlags::empty()),
             None => (self.listener.as_fd(), PollFlags::IN),
         };
         let mut fds = [
