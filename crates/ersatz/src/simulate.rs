@@ -1,22 +1,19 @@
 //! `ersatz simulate`: a drive without a guest, in virtual time.
 
 use crate::failure::Usage;
-use crate::output::{Answer, table};
-use crate::quantity::{bytes, count, time};
+use crate::output::Answer;
+use crate::quantity::{count, time};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use ersatz_drive::BuildError;
 use ersatz_drive_file::{DriveFile, Limits};
+use ersatz_report::{LatencyCsv, PlotFormat, ReportError, Summary, write_counters};
 use ersatz_sim::trace::{Kind, Trace};
 use ersatz_sim::workload::{self, Workload};
-use ersatz_sim::{
-    Completion, LatencyLog, Load, Observer, Options, Report, Simulation, SimulationError,
-    TimelineLog, Utilisation,
-};
+use ersatz_sim::{Completion, Load, Observer, Options, Simulation, SimulationError};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fs::File;
-use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -24,7 +21,9 @@ Examples:
   ersatz simulate examples/drives/femu.toml --trace trace.csv.gz
   ersatz simulate d.toml --trace trace.csv --csv latencies.csv --counters counters.json
   ersatz simulate d.toml --workload jobs.toml --seed 7
-  ersatz simulate d.toml --workload jobs.fio
+  ersatz simulate d.toml --workload jobs.fio --plot run.svg
+  ersatz simulate d.toml --trace trace.csv --timeline run.json.gz
+  ersatz simulate d.toml --workload jobs.toml --json | jq .operations.read.latency_ns
 
 A workload of two jobs, with fio's keys:
   [[job]]
@@ -39,7 +38,10 @@ A workload of two jobs, with fio's keys:
 
 A trace keeps its times, as jobs with a rate do: any number of its requests may be in the drive at
 once, and a latency is the time from arrival to completion. The same drive file, requests and seed
-give the same results.";
+give the same results, byte by byte.
+
+Of a drive's ageing (ftl.precondition), only the wear of blocks is in the results. Latencies,
+counters and timelines are compressed if the file's name ends in .gz.";
 
 /// Run a trace or a workload through a drive in virtual time.
 ///
@@ -76,7 +78,10 @@ pub struct Args {
     /// Write what the flash has counted, as JSON.
     #[arg(long, value_name = "OUT.json")]
     counters: Option<PathBuf>,
-    /// Write a timeline of all requests, for ui.perfetto.dev; it is held in memory until the end.
+    /// Draw latencies, throughput over time and how busy dies were, as SVG or PNG.
+    #[arg(long, value_name = "OUT.svg|png")]
+    plot: Option<PathBuf>,
+    /// Write what each request, channel and die did when, for ui.perfetto.dev.
     #[arg(long, value_name = "OUT.json")]
     timeline: Option<PathBuf>,
     /// Print JSON.
@@ -114,19 +119,25 @@ impl Format {
 pub fn run(args: &Args) -> Result<()> {
     // No data is kept, so that the machine's memory does not limit the drive.
     let file = DriveFile::load(&args.drive, &Limits::NONE)?;
-    let options = Options { nsid: args.nsid };
+    if let Some(path) = &args.plot {
+        PlotFormat::of(path).map_err(|error| Usage(format!("--plot: {error}")))?;
+    }
+    let options = Options {
+        nsid: args.nsid,
+        record: args.plot.is_some() || args.timeline.is_some(),
+    };
     let mut simulation = Simulation::new(&file, options).map_err(explain)?;
     match (&args.trace, &args.workload) {
         (Some(path), _) => {
             let trace = Trace::open(path, args.format.kind(), simulation.block())?;
             let mut trace = trace.skip_bad(args.skip_bad);
-            let report = simulate(args, &mut simulation, &mut trace)?;
-            answer(&report, trace.skipped()).print(args.json)
+            let summary = simulate(args, path, &mut simulation, &mut trace)?;
+            answer(&summary, trace.skipped()).print(args.json)
         }
         (None, Some(path)) => {
             let mut workload = read_workload(args, path, &simulation)?;
-            let report = simulate(args, &mut simulation, &mut workload)?;
-            answer(&report, 0).print(args.json)
+            let summary = simulate(args, path, &mut simulation, &mut workload)?;
+            answer(&summary, 0).print(args.json)
         }
         (None, None) => Err(Usage("give --trace or --workload".into()).into()),
     }
@@ -142,29 +153,40 @@ fn read_workload(args: &Args, path: &Path, simulation: &Simulation) -> Result<Wo
         .map_err(|error| Usage(format!("{name}: {error}")).into())
 }
 
-/// Runs `load` with all the observers that were asked for.
-fn simulate(args: &Args, simulation: &mut Simulation, load: &mut dyn Load) -> Result<Report> {
-    let latencies = args.csv.as_deref().map(create).transpose()?;
-    let mut latencies = latencies.map(LatencyLog::new).transpose()?;
-    let timeline = args.timeline.as_deref().map(create).transpose()?;
-    let mut timeline = timeline.map(TimelineLog::new).transpose()?;
+/// Runs `load`, which comes from the file `from`, and writes all the files that were asked for.
+fn simulate(
+    args: &Args,
+    from: &Path,
+    simulation: &mut Simulation,
+    load: &mut dyn Load,
+) -> Result<Summary> {
+    // What can't be written is told now, and not after hours.
+    for path in [&args.plot, &args.counters].into_iter().flatten() {
+        File::create(path).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    let mut latencies = args.csv.as_deref().map(LatencyCsv::create).transpose()?;
+    let timeline = args.timeline.as_deref();
+    let mut timeline = timeline.map(ersatz_report::Trace::create).transpose()?;
     let mut progress = Progress::new();
     let mut observers: Vec<&mut dyn Observer> = vec![&mut progress];
-    observers.extend(latencies.as_mut().map(|log| log as &mut dyn Observer));
-    observers.extend(timeline.as_mut().map(|log| log as &mut dyn Observer));
-    let report = simulation.run(load, &mut observers)?;
+    observers.extend(latencies.as_mut().map(|csv| csv as &mut dyn Observer));
+    observers.extend(timeline.as_mut().map(|trace| trace as &mut dyn Observer));
+    let summary = simulation.run(load, &mut observers)?;
     progress.bar.finish_and_clear();
-    if let Some(log) = latencies {
-        log.finish().context("write the latencies")?;
-    }
-    if let Some(log) = timeline {
-        log.finish().context("write the timeline")?;
-    }
+    latencies.map(LatencyCsv::finish).transpose()?;
+    timeline.map(ersatz_report::Trace::finish).transpose()?;
     if let Some(path) = &args.counters {
-        serde_json::to_writer_pretty(create(path)?, &report.counters)
-            .with_context(|| format!("write {}", path.display()))?;
+        write_counters(path, &simulation.counters())?;
     }
-    Ok(report)
+    if let Some(path) = &args.plot {
+        let name = |path: &Path| path.file_name().map(|name| name.display().to_string());
+        let names: Vec<_> = [args.drive.as_path(), from]
+            .into_iter()
+            .filter_map(name)
+            .collect();
+        summary.plot(path, &names.join(", "))?;
+    }
+    Ok(summary)
 }
 
 /// A drive that can't be is the drive file's mistake.
@@ -176,11 +198,6 @@ fn explain(error: SimulationError) -> anyhow::Error {
         | SimulationError::NoNamespace(_) => Usage(error.to_string()).into(),
         _ => error.into(),
     }
-}
-
-fn create(path: &Path) -> Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
-    Ok(BufWriter::with_capacity(1 << 18, file))
 }
 
 /// A line on standard error, if that is a terminal.
@@ -204,7 +221,7 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn done(&mut self, completion: &Completion) -> io::Result<()> {
+    fn completed(&mut self, completion: &Completion) -> Result<(), ReportError> {
         self.done += 1;
         if self.done.is_multiple_of(Self::STEP) {
             self.bar.set_message(time(completion.due.0));
@@ -214,122 +231,17 @@ impl Observer for Progress {
     }
 }
 
-fn answer(report: &Report, skipped: u64) -> Answer {
-    let mut text = format!("{}\n\n{}", operations(report), flash(report));
-    if !report.failures.is_empty() {
-        let failures = report.failures.iter();
-        let failures: Vec<_> = failures
-            .map(|(status, times)| format!("{} × {status}", count(*times)))
-            .collect();
-        text += &format!("\nFailed:       {}", failures.join(", "));
-    }
+fn answer(summary: &Summary, skipped: u64) -> Answer {
+    let mut text = summary.table();
     if skipped > 0 {
-        text += &format!("\nSkipped:      {} lines of the trace", count(skipped));
+        text += &format!(
+            "\n\nLines of the trace that were skipped: {}",
+            count(skipped)
+        );
     }
-    let mut json = json!(report);
+    let mut json = summary.to_json();
     if let Value::Object(fields) = &mut json {
         fields.insert("skipped_lines".into(), skipped.into());
     }
     Answer::new(text, json)
-}
-
-fn operations(report: &Report) -> String {
-    let columns = [
-        "",
-        ">requests",
-        ">failed",
-        ">IOPS",
-        ">bandwidth",
-        ">mean",
-        ">p50",
-        ">p90",
-        ">p99",
-        ">p99.9",
-        ">p99.99",
-        ">max",
-    ];
-    let mut rows = table(&columns);
-    for op in &report.ops {
-        let percentile = |name| time(op.percentiles_ns.get(name).copied().unwrap_or(0));
-        rows.add_row([
-            op.op.to_owned(),
-            count(op.requests),
-            count(op.failed),
-            count(op.iops.round() as u64),
-            format!("{}/s", bytes(op.bytes_per_second.round() as u64)),
-            time(op.mean_ns.round() as u64),
-            percentile("p50"),
-            percentile("p90"),
-            percentile("p99"),
-            percentile("p99.9"),
-            percentile("p99.99"),
-            percentile("max"),
-        ]);
-    }
-    rows.to_string()
-}
-
-fn flash(report: &Report) -> String {
-    let counters = &report.counters;
-    let mut lines = vec![format!(
-        "Simulated:    {} requests in {}",
-        count(report.requests),
-        time(report.duration_ns)
-    )];
-    if counters.host_write_pages > 0 {
-        lines.push(format!(
-            "Written:      {} pages, {} moved, write amplification {:.3}",
-            count(counters.host_write_pages),
-            count(counters.gc_write_pages),
-            counters.waf
-        ));
-        lines.push(format!(
-            "Collected:    {} rounds in the background, {} in the foreground, {} blocks erased",
-            count(counters.gc_rounds_background),
-            count(counters.gc_rounds_foreground),
-            count(counters.erases)
-        ));
-        lines.push(format!(
-            "Lines:        {} free, {} with garbage, {} full",
-            count(counters.free_lines),
-            count(counters.victim_lines),
-            count(counters.full_lines)
-        ));
-    }
-    for (name, used) in [("Channels", &report.channels), ("Dies", &report.dies)] {
-        lines.extend(utilisation(name, used));
-    }
-    if let (Some([least, _]), Some([most, _])) = (report.wear.first(), report.wear.last())
-        && *most > 0
-    {
-        let blocks: u64 = report.wear.iter().map(|[_, blocks]| blocks).sum();
-        let erases: u64 = report
-            .wear
-            .iter()
-            .map(|[erases, blocks]| erases * blocks)
-            .sum();
-        let mean = erases as f64 / blocks as f64;
-        lines.push(format!(
-            "Wear:         {least} to {most} erases, {mean:.1} in the mean"
-        ));
-    }
-    if counters.read_only {
-        lines.push("Read-only:    the drive has no free block left".to_owned());
-    }
-    lines.join("\n")
-}
-
-fn utilisation(name: &str, used: &Utilisation) -> Option<String> {
-    if used.each.is_empty() {
-        return None;
-    }
-    let (least, most) = used.range();
-    let percent = |part: f64| format!("{:.1} %", part * 100.0);
-    Some(format!(
-        "{:<14}{} busy in the mean, {} to {}",
-        format!("{name}:"),
-        percent(used.mean()),
-        percent(least),
-        percent(most)
-    ))
 }

@@ -5,11 +5,12 @@
 //! there is not defined, and what it writes there is gone. So the time of simulating a request
 //! does not depend on its size.
 
-use crate::load::{Completion, Op, Request};
+use crate::load::{Completion, Request, Submission};
 use ersatz_engine::Ns;
 use ersatz_host::command;
 use ersatz_memory::Mapping;
 use ersatz_pcie::{DmaFault, Host};
+use ersatz_report::Op;
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange};
 use nvme_spec::queue::SglType;
 use nvme_spec::{Cqe, NvmOpcode, SglDescriptor, Sqe, Status};
@@ -36,13 +37,6 @@ const fn address(area: u64, queue: u16) -> u64 {
     area << AREA | (queue as u64) << QUEUE
 }
 
-/// A command in the drive.
-#[derive(Clone, Copy)]
-struct Flight {
-    index: u64,
-    request: Request,
-}
-
 /// One queue pair.
 struct Queue {
     id: u16,
@@ -51,7 +45,7 @@ struct Queue {
     /// Entries of the completion queue that were taken.
     head: u32,
     /// By command identifier.
-    flights: Vec<Option<Flight>>,
+    flights: Vec<Option<Submission>>,
     /// Identifiers that were used and are free again.
     free: Vec<u16>,
 }
@@ -76,7 +70,7 @@ impl Queue {
         self.in_flight() < CQ_ENTRIES as usize - 1
     }
 
-    fn claim(&mut self, flight: Flight) -> u16 {
+    fn claim(&mut self, flight: Submission) -> u16 {
         if let Some(cid) = self.free.pop() {
             self.flights[usize::from(cid)] = Some(flight);
             return cid;
@@ -158,9 +152,9 @@ impl SimHost {
         queue.tail
     }
 
-    /// Writes the command of a request to a queue that has room; the queue and the tail to ring
+    /// Writes the command of a request to a queue that has room; where it is and the tail to ring
     /// come back, or nothing when no queue has room.
-    pub fn submit(&mut self, index: u64, request: Request) -> Option<(u16, u32)> {
+    pub fn submit(&mut self, index: u64, request: Request) -> Option<(Submission, u32)> {
         if !self
             .queues
             .get(self.current)
@@ -171,7 +165,13 @@ impl SimHost {
         }
         let (nsid, block) = (self.nsid, self.block);
         let queue = &mut self.queues[self.current];
-        let cid = queue.claim(Flight { index, request });
+        let submission = Submission {
+            index,
+            queue: queue.id,
+            request,
+            bytes: u64::from(request.nlb) * u64::from(block),
+        };
+        let cid = queue.claim(submission);
         let data = |bytes: u32| SglDescriptor::new(SglType::DataBlock, address(DATA, 0), bytes);
         // At most 65,536 blocks of 8 KiB for commands with data.
         let bytes = request.nlb.wrapping_mul(block);
@@ -192,7 +192,7 @@ impl SimHost {
         };
         sqe.cid = cid;
         queue.put(sqe);
-        Some((queue.id, queue.tail))
+        Some((submission, queue.tail))
     }
 
     /// Gives back the entries of a completion queue; the head to ring comes back.
@@ -217,8 +217,7 @@ impl SimHost {
         let flight = queue.flights.get_mut(usize::from(cqe.cid))?.take()?;
         queue.free.push(cqe.cid);
         self.done.push(Completion {
-            index: flight.index,
-            request: flight.request,
+            submission: flight,
             due: self.now,
             status: cqe.status(),
         });

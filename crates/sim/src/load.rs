@@ -2,44 +2,15 @@
 
 use crate::trace::TraceError;
 use ersatz_engine::Ns;
+use ersatz_report::{Op, Sample};
 use nvme_spec::Status;
 
-/// A kind of request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Op {
-    /// Read.
-    Read,
-    /// Write.
-    Write,
-    /// Dataset Management, deallocating one range.
-    Trim,
-    /// Flush.
-    Flush,
-}
-
-impl Op {
-    /// All of them, in the order of reports.
-    pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Trim, Self::Flush];
-
-    /// As reports name it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Trim => "trim",
-            Self::Flush => "flush",
-        }
-    }
-
-    /// Most blocks that one command of this kind can have.
-    #[must_use]
-    pub const fn max_blocks(self) -> u64 {
-        match self {
-            Self::Read | Self::Write => 65_536,
-            Self::Trim => u32::MAX as u64,
-            Self::Flush => 0,
-        }
+/// Most blocks that one command of this kind can have.
+pub(crate) const fn max_blocks(op: Op) -> u64 {
+    match op {
+        Op::Read | Op::Write => 65_536,
+        Op::Trim => u32::MAX as u64,
+        Op::Flush => 0,
     }
 }
 
@@ -52,19 +23,31 @@ pub struct Request {
     pub op: Op,
     /// First logical block.
     pub slba: u64,
-    /// Logical blocks: 1 to [`Op::max_blocks`]; 0 for a flush.
+    /// Logical blocks: 1 to 65,536, or 2³² − 1 of a deallocation; 0 of a flush. A deallocation
+    /// within one block covers none.
     pub nlb: u32,
     /// Whose it is: a number of the load's own, which its completion has too.
     pub job: u32,
 }
 
+/// A request that the drive has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Number of the request in its run, from 0, in the order of arrival.
+    pub index: u64,
+    /// The submission queue that it is in.
+    pub queue: u16,
+    /// The request.
+    pub request: Request,
+    /// Bytes that it reads, writes or deallocates.
+    pub bytes: u64,
+}
+
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// Number of the request, from 0, in the order of arrival.
-    pub index: u64,
     /// The request.
-    pub request: Request,
+    pub submission: Submission,
     /// When its completion was due.
     pub due: Ns,
     /// What the drive said.
@@ -75,7 +58,26 @@ impl Completion {
     /// Time from arrival to completion.
     #[must_use]
     pub fn latency(&self) -> Ns {
-        self.due.since(self.request.at)
+        self.due.since(self.submission.request.at)
+    }
+
+    /// As reports count it.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        let Submission {
+            index,
+            request,
+            bytes,
+            ..
+        } = self.submission;
+        Sample {
+            index,
+            op: request.op,
+            arrival: request.at,
+            latency: self.latency(),
+            bytes,
+            status: self.status.into_bits(),
+        }
     }
 }
 

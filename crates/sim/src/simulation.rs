@@ -1,17 +1,18 @@
 //! The loop: from event to event.
 
 use crate::host::{CQ_ENTRIES, SQ_ENTRIES, SimHost};
-use crate::load::{Completion, Load, LoadError};
-use crate::report::{Report, Tally};
+use crate::load::{Load, LoadError};
+use crate::observer::Observer;
 use ersatz_drive::{BuildError, Drive, Execution};
 use ersatz_drive_file::{DriveFile, NamespaceKind};
 use ersatz_engine::Ns;
+use ersatz_ftl::Counters;
 use ersatz_host::command;
 use ersatz_memory::Mapping;
 use ersatz_pcie::{Function, Region};
+use ersatz_report::{Flash, Report, ReportError, Summary};
 use nvme_spec::register::{ACQ, AQA, ASQ, Aqa, CC, CSTS, Cc, CcCss, Csts};
 use nvme_spec::{Cqe, Sqe, Status};
-use std::io;
 use std::sync::Arc;
 
 /// How to simulate.
@@ -19,6 +20,9 @@ use std::sync::Arc;
 pub struct Options {
     /// The namespace that all requests go to; the first one with blocks if none is named.
     pub nsid: Option<u32>,
+    /// Tell observers, and the summary's plot, what channels and dies are busy with and when. That
+    /// makes a simulation slower.
+    pub record: bool,
 }
 
 /// A simulation can't begin, or can't go on.
@@ -40,17 +44,8 @@ pub enum SimulationError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// What happens can't be written down.
-    #[error("the results can't be written")]
-    Output(#[from] io::Error),
-}
-
-/// Someone who wants to know of each request, in the order of completion.
-pub trait Observer {
-    /// A request is done.
-    ///
-    /// # Errors
-    /// When it can't be written down; the simulation ends then.
-    fn done(&mut self, completion: &Completion) -> io::Result<()>;
+    #[error(transparent)]
+    Output(#[from] ReportError),
 }
 
 /// A drive and its host, in virtual time.
@@ -62,7 +57,7 @@ pub struct Simulation {
     blocks: u64,
     queues: u16,
     now: Ns,
-    requests: u64,
+    record: bool,
 }
 
 impl Simulation {
@@ -89,6 +84,7 @@ impl Simulation {
             SimulationError::NoNamespace(named.unwrap_or_default())
         })?;
         let mut drive = Drive::build(&file, &Execution::Inline)?;
+        drive.subsystem.media.record(options.record);
         let (_, doorbells) = drive.front().bar0().shared;
         let mut simulation = Self {
             drive,
@@ -98,7 +94,7 @@ impl Simulation {
             blocks: nvm.size / u64::from(nvm.block),
             queues: file.drive.queues,
             now: Ns::ZERO,
-            requests: 0,
+            record: options.record,
         };
         simulation.enable()?;
         simulation.add_queue()?;
@@ -117,10 +113,10 @@ impl Simulation {
         self.blocks
     }
 
-    /// The drive, for what it has counted.
+    /// What the media has counted in all runs. Ageing counts only as wear.
     #[must_use]
-    pub fn drive(&self) -> &Drive {
-        &self.drive
+    pub fn counters(&self) -> Counters {
+        self.drive.subsystem.media.counters()
     }
 
     fn write(&mut self, register: u64, value: u64, bytes: usize) {
@@ -184,8 +180,8 @@ impl Simulation {
         while self.drive.poll(self.now, &mut self.host) {}
     }
 
-    /// Gives the drive all of `load` and waits until it is done. `observers` are told of each
-    /// request.
+    /// Gives the drive all of `load` and waits until it is done. `observers` are told what happens.
+    /// The summary is of the time from the first arrival to the last completion.
     ///
     /// # Errors
     /// When the load can't be read, an observer fails, or the controller gives up.
@@ -193,13 +189,20 @@ impl Simulation {
         &mut self,
         load: &mut dyn Load,
         observers: &mut [&mut dyn Observer],
-    ) -> Result<Report, SimulationError> {
-        let mut tally = Tally::new(self.block);
+    ) -> Result<Summary, SimulationError> {
+        let before = Flash::of(&*self.drive.subsystem.media);
+        let mut run = Run {
+            requests: 0,
+            report: Report::new(load.peek()?.unwrap_or(self.now)),
+            load,
+            observers,
+        };
         loop {
-            let arrival = load.peek()?;
+            let arrival = run.load.peek()?;
             let due = self.drive.next_due();
             match (arrival, due) {
-                (Some(at), due) if due.is_none_or(|due| at < due) && self.submit(at, load)? => {}
+                (Some(at), due)
+                    if due.is_none_or(|due| at < due) && self.submit(at, &mut run)? => {}
                 (_, Some(due)) if arrival.is_some() || self.host.in_flight() > 0 => {
                     self.now = self.now.max(due);
                     self.poll();
@@ -208,13 +211,14 @@ impl Simulation {
                 // Commands are out, and nothing will ever end them.
                 _ => return Err(SimulationError::Fatal(self.now.0)),
             }
-            self.settle(load, &mut tally, observers)?;
+            self.settle(&mut run)?;
         }
-        Ok(tally.report(&self.drive))
+        let flash = Flash::of(&*self.drive.subsystem.media).since(&before);
+        Ok(run.report.finish(self.now, &flash))
     }
 
     /// Gives the drive the request that arrives at `at`, unless all queues are full.
-    fn submit(&mut self, at: Ns, load: &mut dyn Load) -> Result<bool, SimulationError> {
+    fn submit(&mut self, at: Ns, run: &mut Run<'_, '_>) -> Result<bool, SimulationError> {
         let capacity = usize::from(self.host.io_queues()) * (CQ_ENTRIES as usize - 1);
         if self.host.in_flight() == capacity {
             if self.host.io_queues() == self.queues {
@@ -222,35 +226,40 @@ impl Simulation {
             }
             self.add_queue()?;
         }
-        let Some(request) = load.take() else {
+        let Some(request) = run.load.take() else {
             return Ok(false);
         };
         // What had to wait for a queue arrives late at the drive, not at its host.
         self.now = self.now.max(at);
-        let Some((queue, tail)) = self.host.submit(self.requests, request) else {
+        let Some((submission, tail)) = self.host.submit(run.requests, request) else {
             return Err(SimulationError::Refused("a queue that is full".to_owned()));
         };
-        self.requests += 1;
-        self.ring(queue, 0, tail);
+        run.requests += 1;
+        for observer in &mut *run.observers {
+            observer.submitted(&submission)?;
+        }
+        self.ring(submission.queue, 0, tail);
         self.poll();
         Ok(true)
     }
 
-    /// Takes the completions.
-    fn settle(
-        &mut self,
-        load: &mut dyn Load,
-        tally: &mut Tally,
-        observers: &mut [&mut dyn Observer],
-    ) -> Result<(), SimulationError> {
+    /// Takes the completions, and what the media has booked.
+    fn settle(&mut self, run: &mut Run<'_, '_>) -> Result<(), SimulationError> {
+        if self.record {
+            let spans = self.drive.subsystem.media.take_spans();
+            run.report.spans(&spans);
+            for observer in &mut *run.observers {
+                observer.booked(&spans)?;
+            }
+        }
         if self.host.done.is_empty() {
             return Ok(());
         }
         for completion in self.host.done.drain(..) {
-            tally.count(&completion);
-            load.finished(&completion);
-            for observer in &mut *observers {
-                observer.done(&completion)?;
+            run.report.add(&completion.sample());
+            run.load.finished(&completion);
+            for observer in &mut *run.observers {
+                observer.completed(&completion)?;
             }
         }
         for queue in 1..=self.host.io_queues() {
@@ -258,4 +267,12 @@ impl Simulation {
         }
         Ok(())
     }
+}
+
+/// What a run is about.
+struct Run<'a, 'b> {
+    load: &'a mut dyn Load,
+    observers: &'a mut [&'b mut dyn Observer],
+    report: Report,
+    requests: u64,
 }

@@ -7,8 +7,9 @@
 
 use ersatz_drive_file::{DriveFile, Limits, from_femu};
 use ersatz_ftl::femu::Properties;
+use ersatz_report::{LatencyCsv, Summary};
 use ersatz_sim::trace::{Kind, Trace};
-use ersatz_sim::{LatencyLog, Options, Report, Simulation};
+use ersatz_sim::{Op, Options, Simulation};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -34,35 +35,37 @@ fn drive(case: &Value) -> DriveFile {
     DriveFile::parse("femu.toml", &text, &Limits::NONE).expect("a drive file")
 }
 
-/// The lines of the log, and the report.
-fn simulate(case: &Path) -> (String, Report) {
+/// The lines of the latencies, and the summary.
+fn simulate(case: &Path) -> (String, Summary) {
     let drive = drive(&json(&case.join("case.json")));
     let mut trace = Trace::open(&case.join("trace.csv.gz"), Kind::Csv, 512).expect("recording");
     let mut simulation = Simulation::new(&drive, Options::default()).expect("a drive");
-    let mut log = LatencyLog::new(Vec::new()).expect("memory");
-    let report = simulation.run(&mut trace, &mut [&mut log]).expect("a run");
-    let log = log.finish().expect("memory");
-    (String::from_utf8(log).expect("text"), report)
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("latency.csv");
+    let mut csv = LatencyCsv::create(&path).expect("a file");
+    let summary = simulation.run(&mut trace, &mut [&mut csv]).expect("a run");
+    csv.finish().expect("written");
+    (std::fs::read_to_string(path).expect("text"), summary)
 }
 
 fn compare(case: &Path) -> Vec<String> {
-    let (log, report) = simulate(case);
+    let (latencies, summary) = simulate(case);
     let mut recorded = String::new();
     let file = File::open(case.join("latency.csv.gz")).expect("recording");
     flate2::read::GzDecoder::new(file)
         .read_to_string(&mut recorded)
         .expect("gzip");
     let mut wrong = Vec::new();
-    if log.lines().count() != recorded.lines().count() {
-        wrong.push(format!("{} lines", log.lines().count()));
+    if latencies.lines().count() != recorded.lines().count() {
+        wrong.push(format!("{} lines", latencies.lines().count()));
     }
-    let mut lines = log.lines().zip(recorded.lines());
+    let mut lines = latencies.lines().zip(recorded.lines());
     if let Some((ours, theirs)) = lines.find(|(ours, theirs)| ours != theirs) {
         wrong.push(format!("{ours}, recorded {theirs}"));
     }
     let (expected, counters) = (
         json(&case.join("counters.json")),
-        serde_json::to_value(report.counters).expect("JSON"),
+        serde_json::to_value(summary.flash).expect("JSON"),
     );
     for name in [
         "host_write_pages",
@@ -82,8 +85,8 @@ fn compare(case: &Path) -> Vec<String> {
         }
     }
     // FEMU lets a deallocation beyond the end do nothing; NVMe has a status for it.
-    let transfers = report.ops.iter().filter(|op| op.op != "trim");
-    let failed: u64 = transfers.map(|op| op.failed).sum();
+    let transfers = summary.operations.iter().filter(|(op, _)| **op != Op::Trim);
+    let failed: u64 = transfers.map(|(_, of)| of.errors).sum();
     if expected["error_status"] != failed {
         wrong.push(format!(
             "{failed} failures, recorded {}",

@@ -1,9 +1,12 @@
 //! Small drives whose times can be worked out by hand, through the controller and back.
 
 use ersatz_drive_file::{DriveFile, Limits, from_femu};
+use ersatz_engine::Ns;
 use ersatz_ftl::femu::Properties;
+use ersatz_ftl::{Resource, Span};
+use ersatz_report::{ReportError, Summary};
 use ersatz_sim::trace::{Kind, Trace};
-use ersatz_sim::{LatencyLog, Options, Report, Simulation, SimulationError};
+use ersatz_sim::{Completion, Observer, Op, Options, Simulation, SimulationError, Submission};
 use std::io::Cursor;
 
 const US: u64 = 1_000;
@@ -12,25 +15,50 @@ fn parse(text: &str) -> DriveFile {
     DriveFile::parse("d.toml", text, &Limits::NONE).expect("a drive file")
 }
 
-fn simulate(drive: &DriveFile, trace: &str) -> (Vec<u64>, Report) {
+/// What an observer was told.
+#[derive(Default)]
+struct Told {
+    submitted: Vec<Submission>,
+    booked: Vec<Span>,
+    completed: Vec<Completion>,
+}
+
+impl Observer for Told {
+    fn submitted(&mut self, submission: &Submission) -> Result<(), ReportError> {
+        self.submitted.push(*submission);
+        Ok(())
+    }
+
+    fn booked(&mut self, spans: &[Span]) -> Result<(), ReportError> {
+        self.booked.extend(spans);
+        Ok(())
+    }
+
+    fn completed(&mut self, completion: &Completion) -> Result<(), ReportError> {
+        self.completed.push(*completion);
+        Ok(())
+    }
+}
+
+fn observe(drive: &DriveFile, trace: &str, options: Options) -> (Told, Summary) {
     let mut trace = Trace::new(
         "t".into(),
         Box::new(Cursor::new(trace.to_owned())),
         Kind::Csv,
         512,
     );
-    let mut simulation = Simulation::new(drive, Options::default()).expect("a drive");
-    let mut log = LatencyLog::new(Vec::new()).expect("memory");
-    let report = simulation.run(&mut trace, &mut [&mut log]).expect("a run");
-    let log = String::from_utf8(log.finish().expect("memory")).expect("text");
-    let latencies = log.lines().skip(1);
-    let latency = |line: &str| line.rsplit(',').next().and_then(|it| it.parse().ok());
-    (
-        latencies
-            .map(|line| latency(line).expect("number"))
-            .collect(),
-        report,
-    )
+    let mut simulation = Simulation::new(drive, options).expect("a drive");
+    let mut told = Told::default();
+    let summary = simulation.run(&mut trace, &mut [&mut told]);
+    (told, summary.expect("a run"))
+}
+
+/// Latencies in the order of arrival, and the summary.
+fn simulate(drive: &DriveFile, trace: &str) -> (Vec<u64>, Summary) {
+    let (mut told, summary) = observe(drive, trace, Options::default());
+    told.completed.sort_by_key(|done| done.submission.index);
+    let latencies = told.completed.iter().map(|done| done.latency().0);
+    (latencies.collect(), summary)
 }
 
 /// Two dies, read 40 us, program 200 us; 1 MiB of blocks of 4 KiB.
@@ -52,11 +80,14 @@ size = "1 MiB"
 fn requests_queue_on_their_die_and_keep_their_arrivals() {
     // Three reads of the same die at once, one of the other, one much later.
     let trace = "1,R,0,1\n1,R,2,1\n1,R,4,1\n1,R,1,1\n900000,R,0,1";
-    let (latencies, report) = simulate(&parse(FIXED), trace);
+    let (latencies, summary) = simulate(&parse(FIXED), trace);
     assert_eq!(latencies, [40 * US, 80 * US, 120 * US, 40 * US, 40 * US]);
-    assert_eq!(report.duration_ns, 899_999 + 40 * US);
-    assert_eq!(report.ops[0].bytes, 5 * 4096);
-    assert_eq!(report.ops[0].mean_ns, 64.0 * 1_000.0);
+    assert_eq!(summary.duration_ns, 899_999 + 40 * US);
+    assert_eq!(summary.operations[&Op::Read].bytes, 5 * 4096);
+    assert_eq!(
+        summary.operations[&Op::Read].latency_ns.mean,
+        64.0 * 1_000.0
+    );
 }
 
 #[test]
@@ -72,16 +103,15 @@ fn a_link_takes_its_time_in_its_direction() {
 #[test]
 fn what_lies_outside_is_failed_by_the_drive_and_counted() {
     let trace = "0,R,256,1\n0,W,255,2\n0,T,256,1\n0,R,255,1\n0,F,0,0";
-    let (latencies, report) = simulate(&parse(FIXED), trace);
+    let (latencies, summary) = simulate(&parse(FIXED), trace);
     assert_eq!(latencies, [0, 0, 0, 40 * US, 0]);
-    let failures: Vec<_> = report.failures.iter().collect();
-    assert_eq!(failures.len(), 1);
-    assert!(failures[0].0.contains("LBA"), "{failures:?}");
-    assert_eq!(*failures[0].1, 3);
-    let failed: Vec<_> = report
-        .ops
+    let errors = &summary.errors;
+    assert_eq!((errors.len(), errors[0].requests), (1, 3), "{errors:?}");
+    assert!(errors[0].name.contains("LBA"), "{errors:?}");
+    let failed: Vec<_> = summary
+        .operations
         .iter()
-        .map(|op| (op.op, op.requests, op.failed))
+        .map(|(op, of)| (op.name(), of.requests, of.errors))
         .collect();
     assert_eq!(
         failed,
@@ -109,8 +139,9 @@ fn more_than_a_queue_holds_can_be_in_the_drive() {
 #[test]
 fn requests_beyond_the_largest_transfer_fail() {
     let small = FIXED.replace("serial", "max_transfer = \"4 KiB\"\nserial");
-    let (_, report) = simulate(&parse(&small), "0,R,0,2\n0,R,0,1");
-    assert_eq!((report.ops[0].failed, report.ops[0].bytes), (1, 4096));
+    let (_, summary) = simulate(&parse(&small), "0,R,0,2\n0,R,0,1");
+    let reads = &summary.operations[&Op::Read];
+    assert_eq!((reads.errors, reads.bytes), (1, 4096));
 }
 
 /// A FEMU drive of one die with 8 lines of 4 pages, one sector per page.
@@ -130,13 +161,13 @@ fn garbage_collection_makes_writes_wait_as_in_femu() {
     trace += &(0..6)
         .map(|lba| format!("{},W,{lba},1\n", 24_000_000 + lba))
         .collect::<String>();
-    let (latencies, report) = simulate(&femu(), &trace);
+    let (latencies, summary) = simulate(&femu(), &trace);
     assert!(latencies[..24].iter().all(|latency| *latency == 200 * US));
     // The writes of one instant queue on the only die.
     assert_eq!(latencies[24], 200 * US);
     assert!(latencies[29] >= 6 * 200 * US - 5, "{latencies:?}");
-    assert!(report.counters.erases > 0);
-    assert_eq!(report.counters.host_write_pages, 30);
+    assert!(summary.flash.erases > 0);
+    assert_eq!(summary.flash.host_write_pages, 30);
 }
 
 #[test]
@@ -155,8 +186,7 @@ fn the_same_drive_and_trace_give_the_same_bytes() {
     }
     let (a, b) = (simulate(&femu(), &trace), simulate(&femu(), &trace));
     assert_eq!(a.0, b.0);
-    let json = |report| serde_json::to_string(&report).expect("JSON");
-    assert_eq!(json(a.1), json(b.1));
+    assert_eq!(a.1.to_json().to_string(), b.1.to_json().to_string());
 }
 
 #[test]
@@ -164,8 +194,44 @@ fn a_drive_without_blocks_and_a_namespace_that_is_not_there_are_refused() {
     let memory = "[drive]\nserial = \"A\"\n[[namespace]]\nkind = \"memory\"\nsize = \"1 MiB\"";
     let refused = Simulation::new(&parse(memory), Options::default()).err();
     assert!(matches!(refused, Some(SimulationError::NoNamespace(_))));
-    let refused = Simulation::new(&parse(FIXED), Options { nsid: Some(7) }).err();
+    let options = Options {
+        nsid: Some(7),
+        ..Options::default()
+    };
+    let refused = Simulation::new(&parse(FIXED), options).err();
     let message = refused.map(|error| error.to_string());
     let expected = "the drive file has no namespace of kind \"nvm\" and id 7";
     assert_eq!(message.as_deref(), Some(expected));
+}
+
+#[test]
+fn observers_are_told_what_the_flash_does_if_it_is_recorded() {
+    let trace = "0,W,0,1\n0,R,8,1\n250000,R,0,1";
+    let recorded = Options {
+        record: true,
+        ..Options::default()
+    };
+    let (told, summary) = observe(&femu(), trace, recorded);
+    let dies: u64 = told
+        .booked
+        .iter()
+        .filter(|span| matches!(span.resource, Resource::Die(_)))
+        .map(|span| span.end.since(span.begin).0)
+        .sum();
+    assert_eq!(dies, 240 * US);
+    assert_eq!(summary.dies[0].busy_ns, dies);
+    let submitted: Vec<_> = told
+        .submitted
+        .iter()
+        .map(|it| (it.index, it.queue, it.request.at, it.bytes))
+        .collect();
+    let late = Ns(250_000);
+    assert_eq!(
+        submitted,
+        [(0, 1, Ns(0), 512), (1, 1, Ns(0), 512), (2, 1, late, 512)]
+    );
+    assert_eq!(told.completed.len(), 3);
+    let (told, same) = observe(&femu(), trace, Options::default());
+    assert!(told.booked.is_empty());
+    assert_eq!(same.to_json(), summary.to_json());
 }

@@ -2,7 +2,8 @@
 
 use super::fields::{Fault, Fields};
 use super::{Format, Geometry, seconds};
-use crate::load::{Op, Request};
+use crate::load::Request;
+use ersatz_report::Op;
 
 /// Requests as they were issued to the device (action `D`); other actions, and the summary that
 /// follows them, are none.

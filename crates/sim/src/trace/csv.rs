@@ -2,8 +2,9 @@
 
 use super::Format;
 use super::fields::{Fault, Field, Fields};
-use crate::load::{Op, Request};
+use crate::load::{Request, max_blocks};
 use ersatz_engine::Ns;
+use ersatz_report::Op;
 
 const HEADING: &str = "time_ns,";
 
@@ -46,7 +47,7 @@ impl Format for Csv {
 
 /// As many blocks as a command of this kind can have.
 fn blocks(op: Op, field: &Field<'_>) -> Result<u32, Fault> {
-    let (nlb, most) = (field.number()?, op.max_blocks());
+    let (nlb, most) = (field.number()?, max_blocks(op));
     if op == Op::Flush {
         return Ok(0);
     }

@@ -3,8 +3,9 @@
 
 use super::fields::{Fault, Field, Fields};
 use super::{Format, Geometry};
-use crate::load::{Op, Request};
+use crate::load::Request;
 use ersatz_engine::Ns;
+use ersatz_report::Op;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Version {

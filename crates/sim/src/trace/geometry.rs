@@ -1,8 +1,9 @@
 //! Bytes and sectors of a trace, as logical blocks of the drive.
 
 use super::fields::{Fault, Field};
-use crate::load::Op;
+use crate::load::max_blocks;
 use ersatz_engine::Ns;
+use ersatz_report::Op;
 
 /// The namespace that a trace goes to.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,7 @@ impl Geometry {
         if len == 0 {
             return Err(size.refuse("a request has at least one byte"));
         }
-        let (nlb, most) = (last.saturating_sub(first), op.max_blocks());
+        let (nlb, most) = (last.saturating_sub(first), max_blocks(op));
         if nlb > most {
             let message = format!("{nlb} blocks are more than a command can have ({most})");
             return Err(size.refuse(message));

@@ -243,7 +243,7 @@ impl Load for Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Op;
+    use ersatz_report::Op;
     use std::io::Cursor;
 
     /// All requests of a trace of another kind, on blocks of 4 KiB.

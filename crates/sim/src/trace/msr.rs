@@ -3,8 +3,9 @@
 
 use super::fields::{Fault, Fields};
 use super::{Format, Geometry};
-use crate::load::{Op, Request};
+use crate::load::Request;
 use ersatz_engine::Ns;
+use ersatz_report::Op;
 
 /// Lines of the MSR Cambridge block traces; the first request arrives at 0.
 pub struct Msr {

@@ -3,7 +3,8 @@
 
 use super::fields::{Fault, Fields};
 use super::{Format, Geometry, seconds};
-use crate::load::{Op, Request};
+use crate::load::Request;
+use ersatz_report::Op;
 
 /// Lines of SPC traces. All units (ASU) go to the one namespace.
 pub struct Spc {

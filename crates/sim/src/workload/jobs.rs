@@ -2,8 +2,9 @@
 
 use super::random::Places;
 use super::{Job, Process};
-use crate::load::{Completion, Load, LoadError, Op, Request};
+use crate::load::{Completion, Load, LoadError, Request};
 use ersatz_engine::{Ns, Rng};
+use ersatz_report::Op;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -194,7 +195,7 @@ impl Load for Workload {
     }
 
     fn finished(&mut self, completion: &Completion) {
-        let number = completion.request.job;
+        let number = completion.submission.request.job;
         let Some(worker) = self.workers.get_mut(number as usize) else {
             return;
         };
@@ -217,6 +218,7 @@ impl Load for Workload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::load::Submission;
     use nvme_spec::Status;
 
     fn job(settings: &[(&str, &str)]) -> Job {
@@ -238,8 +240,12 @@ mod tests {
                     let request = workload.take().expect("peeked");
                     given.push(request);
                     flying.push_back(Completion {
-                        index: 0,
-                        request,
+                        submission: Submission {
+                            index: 0,
+                            queue: 1,
+                            request,
+                            bytes: 0,
+                        },
                         due: request.at + Ns(latency),
                         status: Status::SUCCESS,
                     });
