@@ -29,6 +29,12 @@ impl Timeline {
         Booking { begin, end }
     }
 
+    /// Drops what is booked beyond `now`: nobody waits for it any more.
+    pub fn cut(&mut self, now: Ns) {
+        self.busy = self.busy - (self.free_at - now);
+        self.free_at = self.free_at.min(now);
+    }
+
     /// When the resource has done all that is booked.
     #[must_use]
     pub fn free_at(&self) -> Ns {
@@ -71,5 +77,15 @@ mod tests {
             }
         );
         assert_eq!(die.busy(), Ns(11));
+    }
+
+    #[test]
+    fn what_is_cut_is_neither_waited_for_nor_counted() {
+        let mut die = Timeline::default();
+        die.book(Ns(10), Ns(90));
+        die.cut(Ns(30));
+        assert_eq!((die.free_at(), die.busy()), (Ns(30), Ns(20)));
+        die.cut(Ns(50));
+        assert_eq!(die.free_at(), Ns(30), "it was idle");
     }
 }

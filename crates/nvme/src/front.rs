@@ -46,13 +46,15 @@ impl Function for Front<'_> {
         }
     }
 
-    fn reset(&mut self, _now: Ns, kind: Reset) {
+    fn reset(&mut self, now: Ns, kind: Reset) {
         tracing::debug!(?kind, "the function is reset");
         self.controller.reset(self.subsystem);
         self.controller.registers.reset(true);
         self.controller.space.reset();
         if kind == Reset::Disconnect {
             self.controller.renew_doorbells();
+            self.controller.disconnect(now);
+            self.subsystem.disconnect(now);
         }
     }
 

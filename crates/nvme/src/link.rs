@@ -36,6 +36,12 @@ impl Link {
         self.config.is_some()
     }
 
+    /// The host is gone, and with it all that was under way.
+    pub fn cut(&mut self, now: Ns) {
+        self.to_host.cut(now);
+        self.from_host.cut(now);
+    }
+
     /// When `bytes` that leave the drive at `now` have arrived at the host.
     pub fn to_host(&mut self, now: Ns, bytes: u64) -> Ns {
         cross(self.config, &mut self.to_host, now, bytes)

@@ -337,4 +337,7 @@ pub trait CommandSet: Send {
 
     /// A parked command was aborted, or its controller was reset: it must not be finished any more.
     fn abandon(&mut self, _token: Token) {}
+
+    /// The host is gone: nobody waits any more for what is booked beyond `now`.
+    fn disconnect(&mut self, _now: Ns) {}
 }

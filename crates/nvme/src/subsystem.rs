@@ -183,6 +183,14 @@ impl Subsystem {
         Some(self.finished.remove(at))
     }
 
+    /// The host is gone: the next one does not wait for what this one has asked.
+    pub(crate) fn disconnect(&mut self, now: Ns) {
+        self.link.cut(now);
+        for namespace in &mut self.namespaces {
+            namespace.set.disconnect(now);
+        }
+    }
+
     /// Tells all command sets that a command will never be completed.
     pub(crate) fn abandon(&mut self, token: Token) {
         for namespace in &mut self.namespaces {

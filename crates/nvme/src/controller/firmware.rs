@@ -27,6 +27,11 @@ impl Cores {
         }
     }
 
+    /// The host is gone, and with it all commands.
+    pub(super) fn cut(&mut self, now: Ns) {
+        self.timelines.iter_mut().for_each(|core| core.cut(now));
+    }
+
     /// When a command that arrives at `now` has been read.
     pub(super) fn read(&mut self, now: Ns) -> Ns {
         let core = self.timelines.iter_mut().min_by_key(|core| core.free_at());

@@ -22,6 +22,14 @@ impl Controller {
         self.first = 0;
     }
 
+    /// The host is gone: its commands occupy the firmware no longer.
+    pub(crate) fn disconnect(&mut self, now: Ns) {
+        self.firmware.cut(now);
+        if let Some(cores) = &mut self.cores {
+            cores.cut(now);
+        }
+    }
+
     /// Forgets all queues and the commands in them.
     pub(crate) fn reset(&mut self, subsystem: &mut Subsystem) {
         let controller = self.config.id;

@@ -173,6 +173,10 @@ impl CommandSet for Slm {
         Ok(Step::at(self.book(cx.now, len)))
     }
 
+    fn disconnect(&mut self, now: Ns) {
+        self.timeline.cut(now);
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &EFFECTS
     }
