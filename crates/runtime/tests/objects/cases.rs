@@ -253,7 +253,7 @@ fn sum(program: &dyn Program) {
     for count in 0..30 {
         let device = Device::new().with(5, &text);
         let narrow = text.as_chunks::<4>().0.iter().take(count);
-        let narrow = narrow
+        let narrow: u64 = narrow
             .map(|word| u64::from(u32::from_le_bytes(*word)))
             .sum();
         assert_eq!(device.result(program, [count as u64, 4], b""), narrow);

@@ -3,53 +3,105 @@
 use crate::cases::{CASES, Case};
 use crate::workspace;
 use ersatz_runtime::{Ebpf, Runtime};
+use ersatz_vm::packages::{self, Prefix};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// clang with the bpf target, and the versions of the instruction set that it knows.
 struct Compiler {
-    clang: String,
+    clang: Clang,
     cpus: Vec<u32>,
 }
 
-impl Compiler {
-    /// `ERSATZ_CLANG`, or what the machine has.
-    fn find(folder: &Path) -> Option<Self> {
-        let named = std::env::var("ERSATZ_CLANG").ok();
-        let candidates: Vec<_> = match named {
-            Some(clang) => vec![clang],
-            None => std::iter::once("clang".into())
-                .chain((14..30).rev().map(|version| format!("clang-{version}")))
-                .collect(),
-        };
-        let probe = folder.join("probe.c");
-        std::fs::write(&probe, "int main(void) { return 0; }\n").expect("write");
-        let builds = |clang: &str, cpu| {
-            let cpu = format!("-mcpu=v{cpu}");
-            compile(clang, &[&cpu], &probe, &folder.join("probe.o")).is_ok()
-        };
-        let clang = candidates.into_iter().find(|clang| builds(clang, 2))?;
-        let cpus = (1..=4).filter(|&cpu| builds(&clang, cpu)).collect();
-        Some(Self { clang, cpus })
+/// How clang is started.
+enum Clang {
+    /// By its name or path.
+    Installed(String),
+    /// From the distribution's packages, fetched into Ersatz's cache.
+    Fetched(Prefix),
+}
+
+impl Clang {
+    /// From the distribution's packages.
+    fn fetch() -> Result<Self, String> {
+        let cache = ersatz_vm::default_dir().ok_or("no folder for the cache: set ERSATZ_CACHE")?;
+        let prefix = packages::fetch(&cache, &["clang-19"], &mut ());
+        prefix.map(Self::Fetched).map_err(|error| error.to_string())
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Installed(name) => name.clone(),
+            Self::Fetched(_) => "the distribution's clang-19".to_owned(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        match self {
+            Self::Installed(name) => Command::new(name),
+            Self::Fetched(prefix) => {
+                let mut command = prefix.command("usr/bin/clang-19");
+                // It would look for its own headers beside the loader that starts it.
+                let resources = prefix.root.join("usr/lib/llvm-19/lib/clang/19");
+                command.arg("-resource-dir").arg(resources);
+                command
+            }
+        }
+    }
+
+    fn knows(&self, cpu: u32, folder: &Path) -> bool {
+        let cpu = format!("-mcpu=v{cpu}");
+        self.compile(&[&cpu], &folder.join("probe.c"), &folder.join("probe.o"))
+            .is_ok()
+    }
+
+    /// What clang says, if it does not compile.
+    fn compile(&self, flags: &[&str], source: &Path, object: &Path) -> Result<(), String> {
+        let output = self
+            .command()
+            .args([
+                "-target",
+                "bpf",
+                "-O2",
+                "-ffreestanding",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+            ])
+            .args(flags)
+            .arg("-c")
+            .arg(source)
+            .arg("-o")
+            .arg(object)
+            .output()
+            .map_err(|e| format!("{}: {e}", self.name()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 }
 
-/// What clang says, if it does not compile.
-fn compile(clang: &str, flags: &[&str], source: &Path, object: &Path) -> Result<(), String> {
-    let output = Command::new(clang)
-        .args(["-target", "bpf", "-O2", "-Wall", "-Wextra", "-Werror"])
-        .args(flags)
-        .arg("-c")
-        .arg(source)
-        .arg("-o")
-        .arg(object)
-        .output()
-        .map_err(|e| format!("{clang}: {e}"))?;
-    if output.status.success() {
-        return Ok(());
+impl Compiler {
+    /// `ERSATZ_CLANG`, or what the machine has, or the distribution's.
+    fn find(folder: &Path) -> Result<Self, String> {
+        std::fs::write(folder.join("probe.c"), "int main(void) { return 0; }\n").expect("write");
+        let installed = match std::env::var("ERSATZ_CLANG") {
+            Ok(clang) if clang == "fetch" => Vec::new(),
+            Ok(clang) => vec![clang],
+            Err(_) => std::iter::once("clang".into())
+                .chain((14..30).rev().map(|version| format!("clang-{version}")))
+                .collect(),
+        };
+        let mut installed = installed.into_iter().map(Clang::Installed);
+        let clang = match installed.find(|clang| clang.knows(2, folder)) {
+            Some(clang) => clang,
+            None => Clang::fetch()?,
+        };
+        let cpus = (1..=4).filter(|&cpu| clang.knows(cpu, folder)).collect();
+        Ok(Self { clang, cpus })
     }
-    Err(String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Says something past the test harness, which would keep it to itself.
@@ -67,7 +119,9 @@ fn check(case: &Case, compiler: &Compiler, folder: &Path) -> usize {
         let cpu = format!("-mcpu=v{cpu}");
         let flags: &[&str] = if debug { &[&cpu, "-g"] } else { &[&cpu] };
         let what = format!("{} with {flags:?}", case.source);
-        compile(&compiler.clang, flags, &case.source(), &object)
+        compiler
+            .clang
+            .compile(flags, &case.source(), &object)
             .unwrap_or_else(|e| panic!("{what}: {e}"));
         let image = std::fs::read(&object).expect("what clang wrote");
         let program = Ebpf::default()
@@ -83,13 +137,12 @@ fn check(case: &Case, compiler: &Compiler, folder: &Path) -> usize {
 #[test]
 fn objects_built_anew_do_the_same() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let Some(compiler) = Compiler::find(&folder) else {
-        announce(
-            "NOT TESTED: device programs were not compiled anew, since no clang with the bpf \
-             target was found. Install one or name it in ERSATZ_CLANG.",
-        );
-        return;
-    };
+    let compiler = Compiler::find(&folder).unwrap_or_else(|why| {
+        panic!(
+            "no clang with the bpf target here, and none to fetch: install one, or name it in \
+             ERSATZ_CLANG\n{why}"
+        )
+    });
     assert!(workspace().join("examples/programs/ersatz.h").exists());
     let built: usize = CASES
         .iter()
@@ -97,7 +150,8 @@ fn objects_built_anew_do_the_same() {
         .sum();
     announce(&format!(
         "{built} device programs compiled with {} for versions {:?} of the instruction set",
-        compiler.clang, compiler.cpus
+        compiler.clang.name(),
+        compiler.cpus
     ));
     assert!(built >= CASES.len());
 }
