@@ -201,13 +201,14 @@ fn a_guest_whose_memory_can_not_be_mapped_is_served_by_messages() {
     let output = guest(
         &["--guest-memory", "messages"],
         r#"
-        mkfs.ext4 -q /dev/nvme0n1
+        disk=$(ls /dev/nvme0n*)
+        mkfs.ext4 -q $disk
         mkdir -p /mnt
-        mount /dev/nvme0n1 /mnt
+        mount $disk /mnt
         dd if=/dev/urandom of=/mnt/file bs=64k count=16 2>/dev/null
         sha256sum /mnt/file >/tmp/sum
         umount /mnt
-        mount /dev/nvme0n1 /mnt
+        mount $disk /mnt
         sha256sum -c /tmp/sum
         "#,
     )

@@ -19,7 +19,7 @@ use nvme_spec::queue::Psdt;
 use nvme_spec::{AdminOpcode, Fid, NSID_ALL, NSID_NONE, Sqe, Status};
 
 /// Admin commands that every controller here knows; those of command sets are with them.
-pub(crate) const COMMANDS: [AdminOpcode; 15] = [
+pub(crate) const COMMANDS: [AdminOpcode; 14] = [
     AdminOpcode::DeleteIoSq,
     AdminOpcode::CreateIoSq,
     AdminOpcode::GetLogPage,
@@ -30,7 +30,6 @@ pub(crate) const COMMANDS: [AdminOpcode; 15] = [
     AdminOpcode::SetFeatures,
     AdminOpcode::GetFeatures,
     AdminOpcode::AsyncEventRequest,
-    AdminOpcode::KeepAlive,
     AdminOpcode::DoorbellBufferConfig,
     AdminOpcode::LoadProgram,
     AdminOpcode::ProgramActivationManagement,
@@ -61,8 +60,6 @@ impl Controller {
             AdminOpcode::Abort => Ok(self.abort_command(now, sqe, subsystem, host)),
             AdminOpcode::SetFeatures => self.set_features(now, sqe, subsystem, host),
             AdminOpcode::GetFeatures => self.get_features(now, sqe, subsystem, host),
-            // There is no timer to keep alive over PCIe; the command is harmless.
-            AdminOpcode::KeepAlive => Ok(Step::done(0)),
             AdminOpcode::DoorbellBufferConfig => {
                 self.configure_shadow(sqe.prp1, sqe.prp2, host).map(done)
             }

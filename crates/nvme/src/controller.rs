@@ -27,7 +27,7 @@ use ersatz_engine::{Heap, Ns, Timeline};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
 use nvme_spec::queue::Fuse;
-use nvme_spec::register::CcCss;
+use nvme_spec::register::{CcCss, Shst};
 use nvme_spec::{AdminOpcode, Csi, Sqe, Status};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,6 +187,7 @@ impl Controller {
             progress = true;
         }
         progress |= self.run_due(now, subsystem, host);
+        self.finish_shutdown();
         if self.registers.is_running() {
             progress |= self.sweep(now, subsystem, host);
         }
@@ -195,6 +196,15 @@ impl Controller {
         }
         self.interrupt(host);
         progress
+    }
+
+    /// Ends a shutdown when the last command that was under way has been completed.
+    pub(crate) fn finish_shutdown(&mut self) {
+        let csts = self.registers.csts();
+        if csts.shst() == Shst::Occurring && self.in_flight() == 0 {
+            self.registers.set_csts(csts.with_shst(Shst::Complete));
+            tracing::debug!("shutdown complete");
+        }
     }
 
     /// When [`poll`](Self::poll) has something to do again, if no doorbell rings before.

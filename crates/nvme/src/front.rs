@@ -129,12 +129,11 @@ impl Front<'_> {
             self.enable(cc);
         }
         if cc.shn() != Shn::None && old.shn() != cc.shn() {
-            // Nothing is lost by a shutdown: all that was accepted is in the store.
+            // No more commands are taken. Nothing is lost: all that was accepted is in the store.
             let csts = self.controller.registers.csts();
-            self.controller
-                .registers
-                .set_csts(csts.with_shst(Shst::Complete));
-            tracing::debug!("shutdown complete");
+            let csts = csts.with_shst(Shst::Occurring);
+            self.controller.registers.set_csts(csts);
+            self.controller.finish_shutdown();
         } else if cc.shn() == Shn::None {
             let csts = self.controller.registers.csts();
             self.controller

@@ -21,13 +21,15 @@ ln -s fd/2 /dev/stderr
 hostname guest
 ip link set lo up
 
-# Everything that may have to be waited for appears within ten seconds, or never.
+# Everything that may have to be waited for appears within ten seconds of its beginning, or never.
+begin() {
+    read -r uptime _ </proc/uptime
+    limit=$((${uptime%.*} + 10))
+}
 too_late() {
     read -r uptime _ </proc/uptime
     [ "${uptime%.*}" -ge "$limit" ]
 }
-read -r uptime _ </proc/uptime
-limit=$((${uptime%.*} + 10))
 
 # True when the kernel has a controller for the PCI device $1 and has made the nodes of all
 # namespaces that the controller lists.
@@ -64,7 +66,8 @@ for class in /sys/bus/pci/devices/*/class; do
     read -r code <"$class"
     [ "$code" = 0x010802 ] || continue
     device=${class%/class}
-    for try in 1 2 3 4 5 6 7 8 9 10 11 12; do
+    for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        begin
         until drive_is_ready "$device"; do
             if too_late; then
                 echo "ersatz: the drive at $device is not ready" >/dev/kmsg
@@ -77,6 +80,7 @@ for class in /sys/bus/pci/devices/*/class; do
     done
 done
 
+begin
 # Without the ports there is nobody to talk to: the kernel panics, which the host sees.
 until [ -c /dev/vport0p1 ] && [ -c /dev/vport0p2 ]; do
     ! too_late || exit 1

@@ -52,6 +52,10 @@ impl Controller {
         nsid: u32,
         subsystem: &Subsystem,
     ) -> Result<Vec<u8>, NvmeError> {
+        let is_program_page = PROGRAM_PAGES.contains(&cdw10.lid());
+        if !is_program_page && nsid != NSID_NONE && nsid != NSID_ALL {
+            return Err(NvmeError::field("the log page is not kept per namespace"));
+        }
         match cdw10.lid() {
             Lid::SupportedLogPages => Ok(supported(subsystem).as_bytes().to_vec()),
             Lid::ErrorInformation => {
@@ -62,12 +66,7 @@ impl Controller {
                 bytes.resize(crate::error_log::ENTRIES * size_of::<ErrorInformation>(), 0);
                 Ok(bytes)
             }
-            Lid::SmartHealth => {
-                if nsid != NSID_NONE && nsid != NSID_ALL {
-                    return Err(NvmeError::field("SMART is kept per controller"));
-                }
-                Ok(self.smart(now, subsystem).as_bytes().to_vec())
-            }
+            Lid::SmartHealth => Ok(self.smart(now, subsystem).as_bytes().to_vec()),
             Lid::FirmwareSlot => {
                 let mut slots = FirmwareSlot::default();
                 slots.afi = 1;
@@ -80,7 +79,7 @@ impl Controller {
             Lid::ReachabilityGroups => Ok(groups(subsystem, cdw10.lsp() & 1 != 0)),
             Lid::ReachabilityAssociations => Ok(associations(subsystem, cdw10.lsp() & 1 != 0)),
             DriveStatistics::LID => Ok(self.drive_statistics(now, subsystem).as_bytes().to_vec()),
-            lid if PROGRAM_PAGES.contains(&lid) => {
+            lid if is_program_page => {
                 let namespace = subsystem.namespace(nsid);
                 let namespace = namespace.ok_or(Status::INVALID_NAMESPACE_OR_FORMAT)?;
                 namespace.set.log(lid).ok_or_else(|| no_page(lid))

@@ -277,6 +277,20 @@ fn a_log_of_more_bytes_than_one_command_transfers_is_refused() {
 }
 
 #[test]
+fn logs_of_the_controller_are_refused_for_a_namespace() {
+    let (_rig, mut driver) = attach();
+    for lid in [Lid::SmartHealth, Lid::ErrorInformation, Lid::FirmwareSlot] {
+        let of = |nsid| command::get_log(lid, nsid, Csi::Nvm, 0, 0, 512);
+        assert!(get(&mut driver, of(NSID_ALL), 512).is_ok(), "{lid:?}");
+        assert_eq!(
+            get(&mut driver, of(MEMORY), 512),
+            Err(Status::INVALID_FIELD),
+            "{lid:?}"
+        );
+    }
+}
+
+#[test]
 fn logs_of_programs_belong_to_compute_namespaces() {
     let (_rig, mut driver) = attach();
     for lid in [

@@ -7,7 +7,9 @@ use crate::common::{
 use ersatz_engine::{Ns, Rng};
 use ersatz_host::command::{read, write};
 use ersatz_nvme::{FirmwareConfig, LinkConfig};
+use ersatz_pcie::Reset;
 use nvme_spec::nvm::CopyFormat;
+use nvme_spec::register::{Shn, Shst};
 use nvme_spec::slm::MemoryCopyCdw12;
 use nvme_spec::{SlmOpcode, Sqe};
 use std::sync::Arc;
@@ -109,6 +111,35 @@ fn memory_takes_its_latency_and_bandwidth() {
     let one = MEMORY_LATENCY.0 + 4096;
     assert_eq!(run(None, &[read, read]), [(one, 0), (2 * one, 1)]);
     assert_eq!(run(Some(LINK), &[read]), [(one + 4096 + 900, 0)]);
+}
+
+#[test]
+fn a_shutdown_occurs_until_the_last_command_is_completed() {
+    let (rig, mut io) = start(None);
+    io.push(read(BLOCKS_4K, 0, 1).with_prp(rig.buffer(4096).iova(), 0));
+    io.ring();
+    while rig.lock().poll() {}
+    raw::write_cc(&rig, raw::cc().with_shn(Shn::Normal));
+    assert_eq!(raw::csts(&rig).shst(), Shst::Occurring);
+    assert_eq!(trace(&rig, &mut io), [(40_000, 0)]);
+    assert_eq!(raw::csts(&rig).shst(), Shst::Complete);
+}
+
+#[test]
+fn a_host_does_not_wait_for_what_the_one_before_it_had_asked() {
+    let (rig, mut io) = start(Some(LINK));
+    for _ in 0..100 {
+        io.push(Sqe::memory(SlmOpcode::MemoryFill, MEMORY, 0, 64 << 10));
+    }
+    io.ring();
+    while rig.lock().poll() {}
+    rig.lock().reset(Reset::Disconnect);
+    let mut io = Queue::create(&mut raw::start(&rig), 1, 256, 256);
+    let begin = rig.lock().now.0;
+    io.push(Sqe::memory(SlmOpcode::MemoryFill, MEMORY, 0, 4096));
+    io.ring();
+    let took = MEMORY_LATENCY.0 + 4096;
+    assert_eq!(trace(&rig, &mut io), [(begin + took, 0)]);
 }
 
 #[test]
