@@ -3,12 +3,14 @@
 //!
 //! Read [`Controller::poll`] first: it is the whole way from doorbell to completion. What commands
 //! mean is in [`crate::admin`] and [`crate::sets`]; how queues come and go in
-//! `controller/queues.rs`; what a host sees in registers in [`crate::front`].
+//! `controller/queues.rs`; what others may ask of a controller in `controller/status.rs`; what a host
+//! sees in registers in [`crate::front`].
 
 mod doorbells;
 mod firmware;
 mod queues;
 mod requests;
+mod status;
 
 pub use firmware::FirmwareConfig;
 
@@ -205,46 +207,6 @@ impl Controller {
             self.registers.set_csts(csts.with_shst(Shst::Complete));
             tracing::debug!("shutdown complete");
         }
-    }
-
-    /// When [`poll`](Self::poll) has something to do again, if no doorbell rings before.
-    #[must_use]
-    pub fn next_due(&self) -> Option<Ns> {
-        self.heap.next_due()
-    }
-
-    /// Bytes of a memory page, as the host set it.
-    pub(crate) fn page(&self) -> u64 {
-        self.page
-    }
-
-    /// Whether the host has created I/O queues.
-    pub(crate) fn has_io_queues(&self) -> bool {
-        self.sqs.iter().skip(1).any(Option::is_some) || self.cqs.iter().skip(1).any(Option::is_some)
-    }
-
-    /// Commands that were taken and have not been completed, asynchronous event requests aside.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.activity.in_flight()
-    }
-
-    /// Commands completed so far.
-    #[must_use]
-    pub fn completed(&self) -> u64 {
-        self.completed
-    }
-
-    /// How late completions were posted, because this host is no faster.
-    #[must_use]
-    pub fn lateness(&self) -> &Lateness {
-        &self.lateness
-    }
-
-    /// How long at least one command was in the drive, by the model.
-    #[must_use]
-    pub fn busy(&self, now: Ns) -> Ns {
-        self.activity.busy(now)
     }
 
     /// Ends what is due, the media's own events in between, all in the order of time.
