@@ -6,8 +6,8 @@ use ersatz_host::driver::{Transport, VfioUser, VfioUserOptions};
 use ersatz_memory::{Access, Mapping};
 use ersatz_vfio_user::pci::{BAR0_REGION, CONFIG_REGION, NUM_IRQS, NUM_REGIONS};
 use ersatz_vfio_user::{
-    Client, DeviceInfo, DmaMap, DmaUnmap, Errno, IrqInfo, LinkError, RegionFile, RegionInfo,
-    RegionView, Reply, Request, RequestKind, Session, SparseArea,
+    Client, DeviceInfo, DmaMap, DmaUnmap, Errno, IrqInfo, LinkError, Meanwhile, RegionFile,
+    RegionInfo, Reply, Request, RequestKind, Session, SparseArea,
 };
 use nvme_spec::register::{ASQ, DOORBELLS};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -38,7 +38,7 @@ struct Server {
 
 struct NoView;
 
-impl RegionView for NoView {
+impl Meanwhile for NoView {
     fn read(&self, _: u32, _: u64, buf: &mut [u8]) -> Result<(), Errno> {
         buf.fill(0);
         Ok(())
@@ -158,11 +158,13 @@ impl Server {
                 let mut bytes = [0; 8];
                 let session = &mut self.session;
                 session
-                    .dma_read(address, &mut bytes, &NoView)
+                    .dma_read(address, &mut bytes, &mut NoView)
                     .expect("served");
                 let value = u64::from_le_bytes(bytes) + 1;
                 let bytes = value.to_le_bytes();
-                session.dma_write(address, &bytes, &NoView).expect("served");
+                session
+                    .dma_write(address, &bytes, &mut NoView)
+                    .expect("served");
             }
         }
         Ok(())

@@ -3,29 +3,25 @@
 //! One thread owns the port and the function behind it. [`Port::service`] handles what the client
 //! has asked, and never waits. Only reaching guest memory that came without a descriptor waits for
 //! the client, by messages; register reads that arrive meanwhile are answered from the function's
-//! shared words, everything else waits its turn.
+//! shared words, memory is mapped and interrupts are set up; everything else waits its turn.
 
+mod client;
 mod irq;
 mod private;
 
-use crate::dma::{DmaEntry, DmaMap, DmaMapError, Reach};
-use crate::{Bar0, DmaFault, Function, Host, Region, Reset, Words};
+use crate::dma::Reach;
+use crate::{DmaFault, Function, Host, Region, Reset};
+use client::{Client, View};
 use ersatz_engine::Ns;
-use ersatz_memory::{Access, MapError, Mapping};
+use ersatz_memory::Mapping;
 use ersatz_vfio_user::{
-    DeviceInfo, DmaMap as MapRequest, DmaUnmap, Errno, IrqInfo, LinkError, RegionFile, RegionInfo,
-    RegionView, Reply, Request, RequestKind, Session, SparseArea, pci,
+    DeviceInfo, Errno, LinkError, RegionFile, RegionInfo, Reply, Request, RequestKind, Session,
+    SparseArea, pci,
 };
-use irq::Irqs;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
 
 /// Requests that are handled in one go.
 const MAX_REQUESTS: usize = 256;
-
-/// Ranges that are looked at for memory that is private to the client: a look reads all mappings
-/// of the client, and with an IOMMU a guest may map for each command.
-const PRIVATE_LOOKS: u32 = 64;
 
 /// How doorbells are offered to a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,51 +37,11 @@ pub enum Doorbells {
     Messages,
 }
 
-/// What is read without asking the function.
-struct View {
-    bar0: Bar0,
-    config: Words,
-}
-
-impl View {
-    fn read(&self, region: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
-        let words = match region {
-            pci::BAR0_REGION => &self.bar0.registers,
-            pci::CONFIG_REGION => &self.config,
-            _ => return Err(Errno::INVAL),
-        };
-        let end = offset.checked_add(buf.len() as u64);
-        if end.is_none_or(|end| end > words.len() as u64) {
-            return Err(Errno::INVAL);
-        }
-        words.read(offset, buf);
-        Ok(())
-    }
-
-    fn size(&self, region: u32) -> u64 {
-        match region {
-            pci::BAR0_REGION => self.bar0.size,
-            pci::CONFIG_REGION => self.config.len() as u64,
-            _ => 0,
-        }
-    }
-}
-
-impl RegionView for View {
-    fn read(&self, region: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
-        Self::read(self, region, offset, buf)
-    }
-}
-
 /// A connected client as the host of a function.
 pub struct Port {
     session: Session,
     doorbells: Doorbells,
-    dma: DmaMap,
-    irqs: Irqs,
-    view: View,
-    /// How many more ranges are looked at for memory that is private to the client.
-    private_looks: u32,
+    client: Client,
 }
 
 impl Port {
@@ -96,14 +52,11 @@ impl Port {
             bar0: function.bar0(),
             config: function.config(),
         };
-        let irqs = Irqs::new(function.vectors());
+        let client = Client::new(&session, function.vectors(), view);
         Self {
             session,
             doorbells,
-            dma: DmaMap::new(),
-            irqs,
-            view,
-            private_looks: PRIVATE_LOOKS,
+            client,
         }
     }
 
@@ -115,6 +68,7 @@ impl Port {
     /// When the client is gone or talks rubbish: then the port is to be dropped, and the function
     /// to be reset.
     pub fn service(&mut self, now: Ns, function: &mut dyn Function) -> Result<bool, LinkError> {
+        self.client.catch_up(|| function.line());
         for handled in 0..MAX_REQUESTS {
             let Some(Request { token, kind }) = self.session.next_request()? else {
                 return Ok(handled > 0);
@@ -146,7 +100,7 @@ impl Port {
     /// Ranges of memory that the client has mapped.
     #[must_use]
     pub fn maps(&self) -> usize {
-        self.dma.len()
+        self.client.dma.len()
     }
 
     fn handle(
@@ -166,14 +120,14 @@ impl Port {
                 }))
             }
             RequestKind::RegionInfo { index } => return self.region_info(token, index),
-            RequestKind::IrqInfo { index } => Ok(Reply::IrqInfo(self.irqs.info(index))),
+            RequestKind::IrqInfo { index } => Ok(Reply::IrqInfo(self.client.irqs.info(index))),
             RequestKind::RegionRead {
                 region,
                 offset,
                 count,
             } => {
                 let mut data = vec![0; count];
-                let read = self.view.read(region, offset, &mut data);
+                let read = self.client.view.read(region, offset, &mut data);
                 return self.session.reply(token, read.map(|()| Reply::Data(&data)));
             }
             RequestKind::RegionWrite {
@@ -181,17 +135,11 @@ impl Port {
                 offset,
                 data,
             } => self.region_write(now, region, offset, &data, function),
-            RequestKind::DmaMap(map) => self.map(map),
-            RequestKind::DmaUnmap(DmaUnmap::All) => {
-                self.dma.clear();
-                Ok(Reply::Done)
+            kind
+            @ (RequestKind::DmaMap(_) | RequestKind::DmaUnmap(_) | RequestKind::SetIrqs(_)) => {
+                let done = self.client.try_request(kind, Some(function.line()));
+                done.unwrap_or(Err(Errno::OPNOTSUPP)).map(|()| Reply::Done)
             }
-            RequestKind::DmaUnmap(DmaUnmap::Range { address, size }) => self
-                .dma
-                .unmap(address, size)
-                .map(|()| Reply::Done)
-                .map_err(errno),
-            RequestKind::SetIrqs(set) => self.irqs.set(set, function.line()).map(|()| Reply::Done),
             RequestKind::Reset => {
                 function.reset(now, Reset::Function);
                 Ok(Reply::Done)
@@ -201,8 +149,8 @@ impl Port {
     }
 
     fn region_info(&mut self, token: ersatz_vfio_user::Token, index: u32) {
-        let size = self.view.size(index);
-        let (start, doorbells) = &self.view.bar0.shared;
+        let size = self.client.view.size(index);
+        let (start, doorbells) = &self.client.view.bar0.shared;
         let area = [SparseArea {
             offset: *start,
             size: doorbells.len(),
@@ -235,7 +183,7 @@ impl Port {
         function: &mut dyn Function,
     ) -> Result<Reply<'static>, Errno> {
         let end = offset.checked_add(data.len() as u64);
-        if end.is_none_or(|end| end > self.view.size(region)) {
+        if end.is_none_or(|end| end > self.client.view.size(region)) {
             return Err(Errno::INVAL);
         }
         let region = if region == pci::CONFIG_REGION {
@@ -246,63 +194,6 @@ impl Port {
         function.write(now, region, offset, data, self);
         Ok(Reply::Done)
     }
-
-    fn map(&mut self, map: MapRequest) -> Result<Reply<'static>, Errno> {
-        let MapRequest {
-            address: iova,
-            size,
-            readable,
-            writable,
-            file,
-        } = map;
-        let access = if writable {
-            Access::ReadWrite
-        } else {
-            Access::Read
-        };
-        if let Some(file) = &file {
-            self.look_for_private(&file.fd);
-        }
-        let memory = match file {
-            Some(file) => Some(
-                Mapping::foreign(file.fd.as_fd(), file.offset, size, access).map_err(|error| {
-                    tracing::warn!("guest memory at {iova:#x} can't be mapped: {error}");
-                    match error {
-                        MapError::Os(errno) => errno,
-                        MapError::Size(_) | MapError::Short { .. } => Errno::INVAL,
-                    }
-                })?,
-            ),
-            None => {
-                tracing::debug!(iova, size, "memory without a descriptor: by messages only");
-                None
-            }
-        };
-        let memory = memory.map(Arc::new);
-        let entry = DmaEntry {
-            iova,
-            size,
-            readable,
-            writable,
-            memory,
-        };
-        self.dma.map(entry).map(|()| Reply::Done).map_err(errno)
-    }
-
-    /// Tells the operator, once, of memory that the client and the drive don't share.
-    fn look_for_private(&mut self, file: impl AsFd) {
-        let Some(left) = self.private_looks.checked_sub(1) else {
-            return;
-        };
-        self.private_looks = left;
-        if private::is_private(self.session.as_fd(), file) {
-            self.private_looks = 0;
-            tracing::error!(
-                "the client has mapped its memory privately: what it and the drive write will not \
-                 be seen by the other; with QEMU, add share=on to the memory backend"
-            );
-        }
-    }
 }
 
 impl AsFd for Port {
@@ -311,46 +202,66 @@ impl AsFd for Port {
     }
 }
 
-fn errno(error: DmaMapError) -> Errno {
-    match error {
-        DmaMapError::Range => Errno::INVAL,
-        DmaMapError::Overlap => Errno::EXIST,
-        DmaMapError::Full => Errno::NOSPC,
-        DmaMapError::Absent => Errno::NOENT,
-    }
-}
-
 /// Bytes that are copied at a time between the drive's memory and memory by messages.
 const BOUNCE: usize = 64 << 10;
 
-impl Host for Port {
-    fn read(&mut self, iova: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
-        let (len, session, view) = (buf.len(), &mut self.session, &self.view);
-        let walked = self.dma.walk(iova, len, false, |reach, at, done, n| {
-            let part = &mut buf[done..done + n];
-            match reach {
-                Reach::Memory(memory, offset) => memory.read(offset, part).ok(),
-                Reach::Message => session.dma_read(at, part, view).ok(),
+/// Part of an access that lies in one range.
+enum Part<'a> {
+    /// In memory, at this offset.
+    Memory(&'a Mapping, u64),
+    /// By messages, at this address.
+    Message(&'a mut Session, &'a mut Client, u64),
+}
+
+impl Port {
+    /// Calls `step(part, bytes done, bytes)` for each part of an access. Ranges may come and go
+    /// while a part that is reached by messages is under way: each is looked up when its turn comes.
+    fn walk(
+        &mut self,
+        iova: u64,
+        len: usize,
+        write: bool,
+        mut step: impl FnMut(Part<'_>, usize, usize) -> Option<()>,
+    ) -> Result<(), DmaFault> {
+        let mut walk = || {
+            let mut done = 0;
+            while done < len {
+                let at = iova.checked_add(done as u64)?;
+                let (reach, n) = self.client.dma.reach(at, (len - done) as u64, write)?;
+                let part = match reach {
+                    Reach::Memory(memory, offset) => Part::Memory(memory, offset),
+                    Reach::Message => Part::Message(&mut self.session, &mut self.client, at),
+                };
+                step(part, done, n as usize)?;
+                done += n as usize;
             }
-        });
-        walked.ok_or(DmaFault {
+            Some(())
+        };
+        walk().ok_or(DmaFault {
             iova,
             len: len as u64,
         })
     }
+}
+
+impl Host for Port {
+    fn read(&mut self, iova: u64, buf: &mut [u8]) -> Result<(), DmaFault> {
+        self.walk(iova, buf.len(), false, |part, done, n| {
+            let buf = &mut buf[done..done + n];
+            match part {
+                Part::Memory(memory, offset) => memory.read(offset, buf).ok(),
+                Part::Message(session, client, at) => session.dma_read(at, buf, client).ok(),
+            }
+        })
+    }
 
     fn write(&mut self, iova: u64, buf: &[u8]) -> Result<(), DmaFault> {
-        let (session, view) = (&mut self.session, &self.view);
-        let walked = self.dma.walk(iova, buf.len(), true, |reach, at, done, n| {
-            let part = &buf[done..done + n];
-            match reach {
-                Reach::Memory(memory, offset) => memory.write(offset, part).ok(),
-                Reach::Message => session.dma_write(at, part, view).ok(),
+        self.walk(iova, buf.len(), true, |part, done, n| {
+            let buf = &buf[done..done + n];
+            match part {
+                Part::Memory(memory, offset) => memory.write(offset, buf).ok(),
+                Part::Message(session, client, at) => session.dma_write(at, buf, client).ok(),
             }
-        });
-        walked.ok_or(DmaFault {
-            iova,
-            len: buf.len() as u64,
         })
     }
 
@@ -361,20 +272,15 @@ impl Host for Port {
         start: u64,
         len: usize,
     ) -> Result<(), DmaFault> {
-        let (session, view) = (&mut self.session, &self.view);
-        let walked = self.dma.walk(iova, len, false, |reach, at, done, n| {
+        self.walk(iova, len, false, |part, done, n| {
             let start = start + done as u64;
-            match reach {
-                Reach::Memory(memory, offset) => memory.copy_to(offset, to, start, n).ok(),
-                Reach::Message => bounce(n, |done, buf| {
-                    session.dma_read(at + done, buf, view).ok()?;
+            match part {
+                Part::Memory(memory, offset) => memory.copy_to(offset, to, start, n).ok(),
+                Part::Message(session, client, at) => bounce(n, |done, buf| {
+                    session.dma_read(at + done, buf, client).ok()?;
                     to.write(start + done, buf).ok()
                 }),
             }
-        });
-        walked.ok_or(DmaFault {
-            iova,
-            len: len as u64,
         })
     }
 
@@ -385,25 +291,20 @@ impl Host for Port {
         start: u64,
         len: usize,
     ) -> Result<(), DmaFault> {
-        let (session, view) = (&mut self.session, &self.view);
-        let walked = self.dma.walk(iova, len, true, |reach, at, done, n| {
+        self.walk(iova, len, true, |part, done, n| {
             let start = start + done as u64;
-            match reach {
-                Reach::Memory(memory, offset) => from.copy_to(start, memory, offset, n).ok(),
-                Reach::Message => bounce(n, |done, buf| {
+            match part {
+                Part::Memory(memory, offset) => from.copy_to(start, memory, offset, n).ok(),
+                Part::Message(session, client, at) => bounce(n, |done, buf| {
                     from.read(start + done, buf).ok()?;
-                    session.dma_write(at + done, buf, view).ok()
+                    session.dma_write(at + done, buf, client).ok()
                 }),
             }
-        });
-        walked.ok_or(DmaFault {
-            iova,
-            len: len as u64,
         })
     }
 
     fn publish(&mut self, iova: u64, entry: &[u8; 16]) -> Result<(), DmaFault> {
-        if self.dma.publish(iova, entry) {
+        if self.client.dma.publish(iova, entry) {
             return Ok(());
         }
         self.write(iova, &entry[..12])?;
@@ -411,11 +312,11 @@ impl Host for Port {
     }
 
     fn raise(&mut self, vector: u16) {
-        self.irqs.raise(vector);
+        self.client.irqs.raise(vector);
     }
 
     fn message_signalled(&self) -> bool {
-        self.irqs.message_signalled()
+        self.client.irqs.message_signalled()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::channel::{MAX_MESSAGE_SIZE, MAX_UNSENT_BYTES};
 use crate::wire::Header;
 use crate::{
-    Client, DeviceInfo, Errno, IrqInfo, RegionFile, RegionInfo, RegionView, Reply, Request,
+    Client, DeviceInfo, Errno, IrqInfo, Meanwhile, RegionFile, RegionInfo, Reply, Request,
     RequestKind, Session, SparseArea, Token,
 };
 
@@ -20,7 +20,7 @@ const MOST_FDS: usize = 256 + 16;
 /// A view that knows nothing and takes some writes.
 struct View;
 
-impl RegionView for View {
+impl Meanwhile for View {
     fn read(&self, region: u32, _offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
         buf.fill(region as u8);
         if region < 9 {
@@ -30,7 +30,7 @@ impl RegionView for View {
         }
     }
 
-    fn try_write(&self, region: u32, _offset: u64, _data: &[u8]) -> bool {
+    fn try_write(&mut self, region: u32, _offset: u64, _data: &[u8]) -> bool {
         region == 7
     }
 }
@@ -76,9 +76,9 @@ pub fn session_bytes(data: &[u8]) {
                 // A reply of the client's to find, as often as not.
                 send_message(&mut peer, &mut steps, Header::REPLY);
                 let result = if step & 0x80 == 0 {
-                    session.dma_read(address, &mut buf, &View)
+                    session.dma_read(address, &mut buf, &mut View)
                 } else {
-                    session.dma_write(address, &buf, &View)
+                    session.dma_write(address, &buf, &mut View)
                 };
                 if matches!(result, Err(crate::DmaError::Link(_))) {
                     assert!(session.next_request().is_err());

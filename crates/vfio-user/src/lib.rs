@@ -42,7 +42,7 @@ pub use request::{
     DmaFile, DmaMap, DmaUnmap, IrqAction, IrqData, Request, RequestKind, SetIrqs, Token,
 };
 pub use rustix::io::Errno;
-pub use session::{DmaError, RegionView, Reply, Session};
+pub use session::{DmaError, Meanwhile, Reply, Session};
 pub use version::{Capabilities, Version};
 
 /// Numbers that a PCI device gives its regions and interrupt types (`<linux/vfio.h>`).

@@ -1,7 +1,6 @@
 //! Interrupts of a vfio-user client: eventfds that it passed, masks that it set.
 
-use super::{Errno, IrqInfo};
-use ersatz_vfio_user::{IrqAction, IrqData, SetIrqs, pci};
+use ersatz_vfio_user::{Errno, IrqAction, IrqData, IrqInfo, SetIrqs, pci};
 use rustix::fs::{FileType, OFlags};
 use std::os::fd::OwnedFd;
 
@@ -115,9 +114,8 @@ impl Irqs {
         }
     }
 
-    /// Does what the client asked. `line` is the level of the function's INTx line.
-    pub(super) fn set(&mut self, set: SetIrqs, line: bool) -> Result<(), Errno> {
-        let is_intx = set.index == pci::INTX_IRQ;
+    /// Does what the client asked; to be followed by [`Irqs::assert`].
+    pub(super) fn set(&mut self, set: SetIrqs) -> Result<(), Errno> {
         let vectors = match set.index {
             pci::INTX_IRQ => std::slice::from_mut(&mut self.intx),
             pci::MSIX_IRQ => &mut self.msix[..],
@@ -156,11 +154,15 @@ impl Irqs {
             // Masks by eventfd are for hosts that unmask in the kernel.
             _ => return Err(Errno::OPNOTSUPP),
         }
-        if is_intx && line && !self.intx.masked && self.intx.eventfd.is_some() {
+        Ok(())
+    }
+
+    /// Tells a client that listens to INTx what the level of the function's line is.
+    pub(super) fn assert(&mut self, line: bool) {
+        if line && !self.intx.masked && self.intx.eventfd.is_some() {
             self.intx.signal();
             self.intx.masked = true;
         }
-        Ok(())
     }
 }
 
@@ -201,14 +203,14 @@ mod tests {
     fn a_masked_vector_is_told_when_it_is_unmasked() {
         let (mut irqs, (theirs, ours)) = (Irqs::new(4), eventfd());
         let fds = IrqData::EventFds(vec![ours]);
-        irqs.set(set(pci::MSIX_IRQ, 2, 1, IrqAction::Trigger, fds), false)
+        irqs.set(set(pci::MSIX_IRQ, 2, 1, IrqAction::Trigger, fds))
             .expect("assigned");
         let mask = |action| set(pci::MSIX_IRQ, 2, 1, action, IrqData::None);
-        irqs.set(mask(IrqAction::Mask), false).expect("masked");
+        irqs.set(mask(IrqAction::Mask)).expect("masked");
         irqs.raise(2);
         irqs.raise(2);
         assert_eq!(count(&theirs), 0);
-        irqs.set(mask(IrqAction::Unmask), false).expect("unmasked");
+        irqs.set(mask(IrqAction::Unmask)).expect("unmasked");
         assert_eq!(count(&theirs), 1);
     }
 
@@ -219,7 +221,7 @@ mod tests {
         for fd in [file, socket.into()] {
             let mut irqs = Irqs::new(1);
             let fds = IrqData::EventFds(vec![fd]);
-            let assigned = irqs.set(set(pci::MSIX_IRQ, 0, 1, IrqAction::Trigger, fds), false);
+            let assigned = irqs.set(set(pci::MSIX_IRQ, 0, 1, IrqAction::Trigger, fds));
             assert_eq!(assigned, Err(Errno::INVAL));
             assert!(!irqs.message_signalled());
         }
@@ -229,15 +231,17 @@ mod tests {
     fn intx_is_told_once_until_unmasked_and_again_while_the_line_is_asserted() {
         let (mut irqs, (theirs, ours)) = (Irqs::new(4), eventfd());
         let fds = IrqData::EventFds(vec![ours]);
-        irqs.set(set(pci::INTX_IRQ, 0, 1, IrqAction::Trigger, fds), false)
+        irqs.set(set(pci::INTX_IRQ, 0, 1, IrqAction::Trigger, fds))
             .expect("assigned");
         irqs.raise(3);
         irqs.raise(3);
         assert_eq!(count(&theirs), 1);
         let unmask = || set(pci::INTX_IRQ, 0, 1, IrqAction::Unmask, IrqData::None);
-        irqs.set(unmask(), true).expect("unmasked");
+        irqs.set(unmask()).expect("unmasked");
+        irqs.assert(true);
         assert_eq!(count(&theirs), 1, "still asserted");
-        irqs.set(unmask(), false).expect("unmasked");
+        irqs.set(unmask()).expect("unmasked");
+        irqs.assert(false);
         assert_eq!(count(&theirs), 0);
     }
 
@@ -246,9 +250,9 @@ mod tests {
         let mut irqs = Irqs::new(4);
         let none = || IrqData::None;
         let outside = set(pci::MSIX_IRQ, 3, 2, IrqAction::Mask, none());
-        assert_eq!(irqs.set(outside, false), Err(Errno::INVAL));
+        assert_eq!(irqs.set(outside), Err(Errno::INVAL));
         let unknown = set(pci::REQ_IRQ, 0, 1, IrqAction::Mask, none());
-        assert_eq!(irqs.set(unknown, false), Err(Errno::INVAL));
+        assert_eq!(irqs.set(unknown), Err(Errno::INVAL));
         irqs.raise(4);
     }
 }

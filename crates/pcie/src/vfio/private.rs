@@ -3,17 +3,27 @@
 //! drive into the file, and data never meets. Nothing fails; it is only wrong.
 
 use rustix::fs::{Stat, fstat, major, minor};
-use std::os::fd::{AsFd, BorrowedFd};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::Pid;
+use std::os::fd::AsFd;
 
-/// Whether the process at the other end of `socket` has mapped `file`, and only privately. Where
-/// its mappings can't be read, it is given the benefit of the doubt.
-pub(super) fn is_private(socket: BorrowedFd<'_>, file: impl AsFd) -> bool {
-    let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) else {
-        return false;
-    };
-    let Ok(stat) = fstat(file) else { return false };
-    let path = format!("/proc/{}/maps", peer.pid.as_raw_nonzero());
-    std::fs::read_to_string(path).is_ok_and(|maps| is_mapped_privately(&maps, &stat))
+/// The process at the other end of a socket, where that is known.
+pub(super) struct Peer(Option<Pid>);
+
+impl Peer {
+    pub(super) fn of(socket: impl AsFd) -> Self {
+        Self(socket_peercred(socket).ok().map(|peer| peer.pid))
+    }
+
+    /// Whether the process has mapped `file`, and only privately. Where its mappings can't be read,
+    /// it is given the benefit of the doubt.
+    pub(super) fn has_mapped_privately(&self, file: impl AsFd) -> bool {
+        let (Some(pid), Ok(stat)) = (self.0, fstat(file)) else {
+            return false;
+        };
+        let path = format!("/proc/{}/maps", pid.as_raw_nonzero());
+        std::fs::read_to_string(path).is_ok_and(|maps| is_mapped_privately(&maps, &stat))
+    }
 }
 
 /// Looks through a process's mappings, as the kernel writes them (proc_pid_maps(5)).
@@ -60,6 +70,6 @@ mod tests {
         let (ours, _theirs) = std::os::unix::net::UnixStream::pair().expect("pair");
         let memory = Mapping::anonymous("shared", 4096).expect("map");
         let (fd, _) = memory.descriptor().expect("memfd");
-        assert!(!is_private(ours.as_fd(), fd));
+        assert!(!Peer::of(ours).has_mapped_privately(fd));
     }
 }

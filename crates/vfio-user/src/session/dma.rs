@@ -1,10 +1,11 @@
 //! Client memory by message, and what happens to the client's requests meanwhile.
 //!
 //! A client may hold a lock that its answer to a DMA message needs while one of its threads waits
-//! for a region access (QEMU does). A server that left that access waiting until its DMA message is
-//! answered would stall both, so accesses are answered while a DMA message is outstanding: reads
-//! from a [`RegionView`]; writes at once, though the device sees them later. Whatever changes the
-//! device stays in order.
+//! for something that it asked of the device (QEMU does). A server that left that waiting until its
+//! DMA message is answered would stall both, so the client is answered while a DMA message is
+//! outstanding, by a [`Meanwhile`]: region reads from what can be looked at; region writes at once,
+//! though the device sees them later; maps and interrupts by doing what was asked. A reset can't be
+//! done in the middle of the device's work, so the work's DMA fails instead of waiting on.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,9 +23,11 @@ const MAX_DEFERRED: usize = 1024;
 const MAX_DEFERRED_BYTES: usize = 4 << 20;
 /// Most descriptors that they hold.
 const MAX_DEFERRED_FDS: usize = 256;
+/// Most DMA messages whose answers are owed though nobody waits for them.
+const MAX_GIVEN_UP: usize = 64;
 
-/// Regions as they can be looked at in the middle of the device's work.
-pub trait RegionView {
+/// What a client is answered in the middle of the device's work.
+pub trait Meanwhile {
     /// Reads without side effects, e.g. from a snapshot of the registers. `offset + buf.len()`
     /// doesn't overflow; anything else about the range is the client's claim.
     ///
@@ -38,8 +41,18 @@ pub trait RegionView {
     /// An area that is read, changed and written back (such as configuration space) is best written
     /// at once, since reads don't see what waits. For the same bytes the answer must always be the
     /// same, or writes would overtake one another.
-    fn try_write(&self, _region: u32, _offset: u64, _data: &[u8]) -> bool {
+    fn try_write(&mut self, _region: u32, _offset: u64, _data: &[u8]) -> bool {
         false
+    }
+
+    /// Does at once what was asked, if that needs nothing of the device's state that its work is
+    /// in the middle of; else gives it back, for [`Session::next_request`]. Region accesses don't
+    /// come here. Only what takes [`Reply::Done`] can be done.
+    ///
+    /// # Errors
+    /// What can't be done now.
+    fn try_request(&mut self, kind: RequestKind) -> Result<Result<(), Errno>, RequestKind> {
+        Err(kind)
     }
 }
 
@@ -48,6 +61,7 @@ pub trait RegionView {
 pub enum DmaError {
     /// The client refused, or moved less than asked; the session goes on. A write may have been
     /// done in part.
+    /// `ECANCELED`: it asked for a reset instead of answering.
     #[error("the client refused: {0}")]
     Refused(Errno),
     /// The session is over; [`Session::next_request`] reports the same.
@@ -58,6 +72,8 @@ pub enum DmaError {
 /// What is known of the client's side of DMA messages.
 pub(super) struct DmaPeer {
     pub next_id: u16,
+    /// Messages whose answers nobody waits for any more, oldest first.
+    pub given_up: VecDeque<(u16, Command)>,
     pub layout: DmaLayout,
     pub timeout: Duration,
 }
@@ -103,9 +119,10 @@ pub(super) fn weight(queue: &VecDeque<Request>) -> (usize, usize) {
 impl Session {
     /// Reads client memory by `DMA_READ` messages, for ranges that were mapped without a file.
     ///
-    /// Waits for the answers, at most for the DMA timeout in all. Accesses that the client makes
-    /// meanwhile are answered: reads from `view`, writes at once. What changes the device waits for
+    /// Waits for the answers, at most for the DMA timeout in all. What the client asks meanwhile is
+    /// answered by `meanwhile`, and writes at once. What changes the device waits for
     /// [`next_request`](Self::next_request), which hands it out, in order, before anything newer.
+    /// While a reset waits there, DMA by messages fails.
     ///
     /// # Errors
     /// [`DmaError::Refused`]: the client's errno, or `EFAULT` for a range that overflows.
@@ -115,14 +132,14 @@ impl Session {
         &mut self,
         address: u64,
         buf: &mut [u8],
-        view: &dyn RegionView,
+        meanwhile: &mut dyn Meanwhile,
     ) -> Result<(), DmaError> {
         let deadline = self.begin(address, buf.len())?;
         let mut at = address;
         for chunk in buf.chunks_mut(self.max_xfer as usize) {
-            let payload = self.ask_read(at, chunk.len(), deadline, view)?;
+            let payload = self.ask_read(at, chunk.len(), deadline, meanwhile)?;
             if self.dma.layout == DmaLayout::Unknown {
-                self.learn_layout(at, &payload, deadline, view)?;
+                self.learn_layout(at, &payload, deadline, meanwhile)?;
             }
             let begin = match self.dma.layout {
                 DmaLayout::Narrow => NARROW,
@@ -142,7 +159,7 @@ impl Session {
         &mut self,
         address: u64,
         data: &[u8],
-        view: &dyn RegionView,
+        meanwhile: &mut dyn Meanwhile,
     ) -> Result<(), DmaError> {
         let deadline = self.begin(address, data.len())?;
         if self.dma.layout == DmaLayout::Unknown {
@@ -151,7 +168,7 @@ impl Session {
             // it is.
             let mut look = [0; 64];
             let count = data.len().min(look.len());
-            match self.dma_read(address, &mut look[..count], view) {
+            match self.dma_read(address, &mut look[..count], meanwhile) {
                 Ok(()) | Err(DmaError::Refused(_)) => {}
                 Err(e) => return Err(e),
             }
@@ -170,10 +187,10 @@ impl Session {
                     &fixed[..NARROW],
                     &padded,
                     deadline,
-                    view,
+                    meanwhile,
                 )?
             } else {
-                self.ask(Command::DMA_WRITE, &fixed, chunk, deadline, view)?
+                self.ask(Command::DMA_WRITE, &fixed, chunk, deadline, meanwhile)?
             };
             // QEMU answers without a payload.
             if let Some((_, count)) = narrow_access(&payload)
@@ -196,6 +213,9 @@ impl Session {
         if address.checked_add(count as u64).is_none() {
             return Err(DmaError::Refused(Errno::FAULT));
         }
+        if self.reset_waits() {
+            return Err(DmaError::Refused(Errno::CANCELED));
+        }
         Ok(Deadline::after(self.dma.timeout))
     }
 
@@ -206,13 +226,19 @@ impl Session {
         address: u64,
         count: usize,
         deadline: Deadline,
-        view: &dyn RegionView,
+        meanwhile: &mut dyn Meanwhile,
     ) -> Result<Vec<u8>, DmaError> {
         let access = DmaAccess {
             address,
             count: count as u64,
         };
-        let payload = self.ask(Command::DMA_READ, &access.encode(), &[], deadline, view)?;
+        let payload = self.ask(
+            Command::DMA_READ,
+            &access.encode(),
+            &[],
+            deadline,
+            meanwhile,
+        )?;
         let fits = payload.len() == DmaAccess::SIZE + count
             && narrow_access(&payload) == Some((address, count as u32));
         if fits {
@@ -230,7 +256,7 @@ impl Session {
         address: u64,
         payload: &[u8],
         deadline: Deadline,
-        view: &dyn RegionView,
+        meanwhile: &mut dyn Meanwhile,
     ) -> Result<(), DmaError> {
         self.dma.layout = DmaLayout::shown_by(payload);
         let first = payload[DmaAccess::SIZE..]
@@ -239,7 +265,8 @@ impl Session {
         if let (DmaLayout::Unknown, Some(first)) = (self.dma.layout, first) {
             // Either this byte is the first that isn't zero, or the one four bytes on is. Read it
             // alone.
-            let probe = self.ask_read(address.wrapping_add(first as u64), 1, deadline, view)?;
+            let probe =
+                self.ask_read(address.wrapping_add(first as u64), 1, deadline, meanwhile)?;
             self.dma.layout = match DmaLayout::shown_by(&probe) {
                 DmaLayout::Unknown => DmaLayout::Narrow,
                 shown => shown,
@@ -255,13 +282,14 @@ impl Session {
         fixed: &[u8],
         data: &[u8],
         deadline: Deadline,
-        view: &dyn RegionView,
+        meanwhile: &mut dyn Meanwhile,
     ) -> Result<Vec<u8>, DmaError> {
-        match self.exchange(command, fixed, data, deadline, view) {
-            Ok(reply) => match reply.header.reply_error() {
+        match self.exchange(command, fixed, data, deadline, meanwhile) {
+            Ok(Some(reply)) => match reply.header.reply_error() {
                 None => Ok(reply.payload),
                 Some(errno) => Err(DmaError::Refused(errno)),
             },
+            Ok(None) => Err(DmaError::Refused(Errno::CANCELED)),
             Err(error) => {
                 self.end(error);
                 Err(error.into())
@@ -269,14 +297,15 @@ impl Session {
         }
     }
 
+    /// Sends a command and returns its reply, or nothing when the client asks for a reset first.
     fn exchange(
         &mut self,
         command: Command,
         fixed: &[u8],
         data: &[u8],
         deadline: Deadline,
-        view: &dyn RegionView,
-    ) -> Result<Message, LinkError> {
+        meanwhile: &mut dyn Meanwhile,
+    ) -> Result<Option<Message>, LinkError> {
         let id = self.dma.next_id;
         self.dma.next_id = id.wrapping_add(1);
         let header = Header {
@@ -293,14 +322,16 @@ impl Session {
             match self.receive()? {
                 None => self.channel.wait(deadline)?,
                 Some(reply) if reply.header.is_reply() => {
-                    return if reply.header.id == id && reply.header.command == command {
-                        Ok(reply)
-                    } else {
-                        Err(LinkError::Protocol("reply to nothing"))
-                    };
+                    if reply.header.id == id && reply.header.command == command {
+                        return Ok(Some(reply));
+                    }
+                    self.discard(&reply.header)?;
                 }
                 Some(request) => {
-                    self.accept_aside(request, view)?;
+                    self.accept_aside(request, meanwhile)?;
+                    if self.reset_waits() {
+                        return self.give_up(id, command).map(|()| None);
+                    }
                     if deadline.is_over() {
                         return Err(LinkError::TimedOut);
                     }
@@ -309,39 +340,47 @@ impl Session {
         }
     }
 
+    fn reset_waits(&self) -> bool {
+        self.queue
+            .iter()
+            .any(|request| matches!(request.kind, RequestKind::Reset))
+    }
+
+    /// Doesn't wait for an answer any more.
+    fn give_up(&mut self, id: u16, command: Command) -> Result<(), LinkError> {
+        if self.dma.given_up.len() >= MAX_GIVEN_UP {
+            return Err(LinkError::Protocol("resets instead of DMA replies"));
+        }
+        self.dma.given_up.push_back((id, command));
+        Ok(())
+    }
+
+    /// Takes a reply that nobody waits for.
+    pub(super) fn discard(&mut self, header: &Header) -> Result<(), LinkError> {
+        let given_up = &mut self.dma.given_up;
+        let owed = given_up
+            .iter()
+            .position(|owed| *owed == (header.id, header.command));
+        match owed.and_then(|index| given_up.remove(index)) {
+            Some(_) => Ok(()),
+            None => Err(LinkError::Protocol("reply to nothing")),
+        }
+    }
+
     /// Takes a request while a DMA message is outstanding.
-    fn accept_aside(&mut self, message: Message, view: &dyn RegionView) -> Result<(), LinkError> {
+    fn accept_aside(
+        &mut self,
+        message: Message,
+        meanwhile: &mut dyn Meanwhile,
+    ) -> Result<(), LinkError> {
         let older = self.queue.len();
         // An older REGION_WRITE_MULTI may be half done; its error isn't for these replies.
         let multi_error = self.multi_error.take();
         self.accept(message)?;
-        for mut request in self.queue.split_off(older) {
-            match &request.kind {
-                RequestKind::RegionRead {
-                    region,
-                    offset,
-                    count,
-                } => {
-                    let mut buf = vec![0; *count];
-                    let result = view.read(*region, *offset, &mut buf);
-                    let reply = result.map(|()| Reply::Data(&buf));
-                    self.send_reply(&request.token, reply)?;
-                    continue;
-                }
-                RequestKind::RegionWrite {
-                    region,
-                    offset,
-                    data,
-                } => {
-                    self.send_reply(&request.token, Ok(Reply::Done))?;
-                    request.token.answer = Answer::Silent;
-                    if view.try_write(*region, *offset, data) {
-                        continue;
-                    }
-                }
-                _ => {}
+        for request in self.queue.split_off(older) {
+            if let Some(request) = self.answer_aside(request, meanwhile)? {
+                self.queue.push_back(request);
             }
-            self.queue.push_back(request);
         }
         self.multi_error = multi_error;
         let (bytes, fds) = weight(&self.queue);
@@ -351,6 +390,51 @@ impl Session {
             ));
         }
         Ok(())
+    }
+
+    /// Answers a request, as far as that is possible; what is left of it for the device comes back.
+    fn answer_aside(
+        &mut self,
+        request: Request,
+        meanwhile: &mut dyn Meanwhile,
+    ) -> Result<Option<Request>, LinkError> {
+        let Request { mut token, kind } = request;
+        match kind {
+            RequestKind::RegionRead {
+                region,
+                offset,
+                count,
+            } => {
+                let mut buf = vec![0; count];
+                let result = meanwhile.read(region, offset, &mut buf);
+                self.send_reply(&token, result.map(|()| Reply::Data(&buf)))?;
+                Ok(None)
+            }
+            RequestKind::RegionWrite {
+                region,
+                offset,
+                data,
+            } => {
+                self.send_reply(&token, Ok(Reply::Done))?;
+                token.answer = Answer::Silent;
+                if meanwhile.try_write(region, offset, &data) {
+                    return Ok(None);
+                }
+                let kind = RequestKind::RegionWrite {
+                    region,
+                    offset,
+                    data,
+                };
+                Ok(Some(Request { token, kind }))
+            }
+            kind => match meanwhile.try_request(kind) {
+                Ok(result) => {
+                    self.send_reply(&token, result.map(|()| Reply::Done))?;
+                    Ok(None)
+                }
+                Err(kind) => Ok(Some(Request { token, kind })),
+            },
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-pub use self::dma::{DmaError, RegionView};
+pub use self::dma::{DmaError, Meanwhile};
 use self::dma::{DmaLayout, DmaPeer};
 use crate::MAX_MSG_FDS;
 use crate::channel::{Channel, LinkError, Message, Received};
@@ -83,6 +83,7 @@ impl Session {
             multi_error: None,
             dma: DmaPeer {
                 next_id: 0,
+                given_up: VecDeque::new(),
                 layout: DmaLayout::Unknown,
                 timeout: DEFAULT_DMA_TIMEOUT,
             },
@@ -145,9 +146,10 @@ impl Session {
                 return Ok(None);
             };
             if message.header.is_reply() {
-                return Err(LinkError::Protocol("reply to nothing"));
+                self.discard(&message.header)?;
+            } else {
+                self.accept(message)?;
             }
-            self.accept(message)?;
         }
         // The last message may have been a request: the descriptor would not poll as readable for
         // it any more.

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 use ersatz_vfio_user::{
     DeviceInfo, DmaError, DmaMap, DmaUnmap, Errno, IrqAction, IrqData, IrqInfo, LinkError,
-    Listener, RegionFile, RegionInfo, RegionView, Reply, Request, RequestKind, Session, SetIrqs,
+    Listener, Meanwhile, RegionFile, RegionInfo, Reply, Request, RequestKind, Session, SetIrqs,
     SparseArea, pci,
 };
 use rustix::event::{PollFd, PollFlags, poll};
@@ -70,7 +70,7 @@ impl Registers {
     }
 }
 
-impl RegionView for Registers {
+impl Meanwhile for Registers {
     fn read(&self, region: u32, offset: u64, buf: &mut [u8]) -> Result<(), Errno> {
         let range = self.range(region, offset, buf.len())?;
         buf.copy_from_slice(&self.0.borrow()[range]);
@@ -198,7 +198,7 @@ impl Device {
         Ok(())
     }
 
-    fn copy(&self, session: &mut Session, address: u64) -> Result<(), DmaError> {
+    fn copy(&mut self, session: &mut Session, address: u64) -> Result<(), DmaError> {
         let mut bytes = [0; 64];
         let find = |at: u64| {
             self.maps
@@ -214,14 +214,14 @@ impl Device {
             Some(file) => file_of(&file.fd)
                 .read_exact_at(&mut bytes, file.offset + (address - from.address))
                 .unwrap(),
-            None => session.dma_read(address, &mut bytes, &self.regs)?,
+            None => session.dma_read(address, &mut bytes, &mut self.regs)?,
         }
         bytes.iter_mut().for_each(|byte| *byte = !*byte);
         match &to.file {
             Some(file) => file_of(&file.fd)
                 .write_all_at(&bytes, file.offset + (target - to.address))
                 .unwrap(),
-            None => session.dma_write(target, &bytes, &self.regs)?,
+            None => session.dma_write(target, &bytes, &mut self.regs)?,
         }
         Ok(())
     }
