@@ -16,28 +16,34 @@ pub struct Calendar {
     /// Disjoint, in order, not touching; those before `first` are forgotten.
     booked: Vec<Booking>,
     first: usize,
+    /// When the last booking ends.
+    end: Ns,
     busy: Ns,
 }
 
 impl Calendar {
     /// Books the first gap of `duration` that begins at `earliest` or later.
+    #[inline]
     pub fn book(&mut self, earliest: Ns, duration: Ns) -> Booking {
+        let mut booking = Booking {
+            begin: earliest,
+            end: earliest + duration,
+        };
         if duration == Ns::ZERO {
-            return Booking {
-                begin: earliest,
-                end: earliest,
-            };
+            return booking;
         }
         self.busy += duration;
         // Most data comes after all other work, and most commands come before it.
-        if self.booked.last().is_none_or(|last| last.end < earliest) {
-            let booking = Booking {
-                begin: earliest,
-                end: earliest + duration,
-            };
+        if self.end < earliest {
             self.booked.push(booking);
-            return booking;
+        } else {
+            booking = self.book_gap(earliest, duration);
         }
+        self.end = self.end.max(booking.end);
+        booking
+    }
+
+    fn book_gap(&mut self, earliest: Ns, duration: Ns) -> Booking {
         let mut at = self.first;
         if self.booked.len() - at > LONG && self.booked[at + LONG].end <= earliest {
             at += self.booked[at..].partition_point(|booking| booking.end <= earliest);
@@ -83,6 +89,15 @@ impl Calendar {
     /// Nothing will be booked before `now` any more.
     #[inline]
     pub fn forget(&mut self, now: Ns) {
+        if self.end <= now {
+            self.booked.clear();
+            self.first = 0;
+        } else if (self.booked.get(self.first)).is_some_and(|booking| booking.end <= now) {
+            self.forget_some(now);
+        }
+    }
+
+    fn forget_some(&mut self, now: Ns) {
         while self
             .booked
             .get(self.first)
@@ -90,10 +105,7 @@ impl Calendar {
         {
             self.first += 1;
         }
-        if self.first == self.booked.len() {
-            self.booked.clear();
-            self.first = 0;
-        } else if self.first > ROOM && self.first * 2 > self.booked.len() {
+        if self.first > ROOM && self.first * 2 > self.booked.len() {
             // Moving the rest costs less than was gained since the last time.
             self.booked.drain(..self.first - ROOM / 2);
             self.first = ROOM / 2;

@@ -137,6 +137,9 @@ impl Die {
             return self.gap(earliest, duration);
         }
         let earliest = earliest.max(self.reads_until);
+        if self.free_at <= earliest {
+            return earliest;
+        }
         match (self.backlog.get(self.after(earliest)), priority) {
             (Some(work), ReadPriority::Suspend { suspend, .. })
                 if work.begin < earliest && work.interruptions > 0 =>

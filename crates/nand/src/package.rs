@@ -97,27 +97,17 @@ impl Package {
     }
 
     #[inline]
-    fn book_bus(&mut self, die: u32, earliest: Ns, duration: Ns) -> Booking {
-        let channel = die % self.channels.len() as u32;
+    fn channel(&self, die: u32) -> u32 {
+        die % self.channels.len() as u32
+    }
+
+    #[inline]
+    fn book_bus(&mut self, channel: u32, earliest: Ns, duration: Ns) -> Booking {
         let booking = self.channels[channel as usize].book(earliest, duration);
         let Booking { begin, end } = booking;
         self.recorder
             .push(Resource::Channel(channel), Work::Transfer, begin, end);
         booking
-    }
-
-    /// Drops what is over on the die's channel. A die is pruned only when its backlog grows.
-    #[inline]
-    fn prune(&mut self, die: u32) {
-        let channel = die % self.channels.len() as u32;
-        self.channels[channel as usize].forget(self.now);
-    }
-
-    #[inline]
-    fn issue(&mut self, now: Ns, die: u32) -> Ns {
-        self.prune(die);
-        let bus = self.timing.bus;
-        self.book_bus(die, now, bus.command + bus.address).end
     }
 
     /// Reads page `page` of one or more planes of `die` at once, with `extra` array time for
@@ -131,32 +121,51 @@ impl Package {
         extra: Ns,
         urgency: Urgency,
     ) -> Operation {
-        let issued = self.issue(now, die);
+        let number = self.channel(die);
+        let (channel, array) = (
+            &mut self.channels[number as usize],
+            &mut self.dies[die as usize],
+        );
+        // What is over is dropped from the channel here, and from a die only when its backlog grows.
+        channel.forget(self.now);
         let priority = match urgency {
             Urgency::Host => self.timing.read_priority,
             Urgency::Background => ReadPriority::None,
         };
         if priority == ReadPriority::None {
-            self.dies[die as usize].forget(self.now);
+            array.forget(self.now);
         }
+        let bus = &self.timing.bus;
+        let issued = channel.book(now, bus.command + bus.address);
         let sense = self.timing.pages.read(page) + extra;
-        let begin = self.dies[die as usize].read_begin(issued, sense, priority);
+        let begin = array.read_begin(issued.end, sense, priority);
         let sensed = begin + sense;
-        let transfer = self.timing.bus.transfer(bytes);
-        let end = self.book_bus(die, sensed, transfer).end;
-        let until = if self.timing.cache_read { sensed } else { end };
-        self.dies[die as usize].book_read(begin, until, priority);
-        self.recorder
-            .push(Resource::Die(die), Work::Read, begin, until);
+        let moved = channel.book(sensed, bus.transfer(bytes));
+        let until = if self.timing.cache_read {
+            sensed
+        } else {
+            moved.end
+        };
+        array.book_read(begin, until, priority);
+        if self.recorder.is_on() {
+            for transfer in [issued, moved] {
+                let channel = Resource::Channel(number);
+                self.recorder
+                    .push(channel, Work::Transfer, transfer.begin, transfer.end);
+            }
+            self.recorder
+                .push(Resource::Die(die), Work::Read, begin, until);
+        }
         Operation {
-            transferred: end,
-            end,
+            transferred: moved.end,
+            end: moved.end,
         }
     }
 
     /// Programs page `page` of one or more planes of `die` at once with `bytes` of data.
     pub fn program(&mut self, now: Ns, die: u32, page: u32, bytes: u64) -> Operation {
-        self.prune(die);
+        let channel = self.channel(die);
+        self.channels[channel as usize].forget(self.now);
         let bus = self.timing.bus;
         let at = die as usize;
         self.dies[at].forget(self.now);
@@ -170,7 +179,7 @@ impl Package {
         } else {
             done
         };
-        let moved = self.book_bus(die, now.max(free), phase);
+        let moved = self.book_bus(channel, now.max(free), phase);
         let begin = self.dies[at].gap(moved.end, array);
         let programmed = begin + array;
         let from = if self.timing.cache_program {
@@ -181,7 +190,7 @@ impl Package {
         self.dies[at].book(from, programmed, self.interruptions);
         self.recorder
             .push(Resource::Die(die), Work::Program, from, programmed);
-        let end = self.book_bus(die, programmed, bus.status).end;
+        let end = self.book_bus(channel, programmed, bus.status).end;
         Operation {
             transferred: moved.end,
             end,
@@ -190,7 +199,10 @@ impl Package {
 
     /// Erases a block of one or more planes of `die` at once.
     pub fn erase(&mut self, now: Ns, die: u32) -> Ns {
-        let issued = self.issue(now, die);
+        let channel = self.channel(die);
+        self.channels[channel as usize].forget(self.now);
+        let bus = self.timing.bus;
+        let issued = self.book_bus(channel, now, bus.command + bus.address).end;
         let array = self.timing.pages.erase();
         self.dies[die as usize].forget(self.now);
         let begin = self.dies[die as usize].gap(issued, array);
@@ -198,8 +210,7 @@ impl Package {
         self.dies[die as usize].book(begin, erased, self.interruptions);
         self.recorder
             .push(Resource::Die(die), Work::Erase, begin, erased);
-        let status = self.timing.bus.status;
-        self.book_bus(die, erased, status).end
+        self.book_bus(channel, erased, bus.status).end
     }
 
     /// The times that the chips were built with.

@@ -35,6 +35,37 @@ pub(super) struct Part {
     pub to: u32,
 }
 
+/// The pages of an extent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    lpn: u32,
+    from: u32,
+    /// Bytes from `from` on.
+    left: u64,
+    page_bytes: u32,
+}
+
+impl Iterator for Parts {
+    type Item = Part;
+
+    #[inline]
+    fn next(&mut self) -> Option<Part> {
+        if self.left == 0 {
+            return None;
+        }
+        let rest = self.page_bytes - self.from;
+        let len = self.left.min(rest.into()) as u32;
+        let part = Part {
+            lpn: self.lpn,
+            from: self.from,
+            to: self.from + len,
+        };
+        self.left -= u64::from(len);
+        (self.lpn, self.from) = (self.lpn + 1, 0);
+        Some(part)
+    }
+}
+
 /// Pages of one unit that are read at once.
 #[derive(Clone, Copy, Debug)]
 struct Group {
@@ -184,16 +215,17 @@ impl<W: Watch> PageFtl<W> {
     }
 
     /// Splits an extent into pages. Nothing lies beyond the logical space.
-    pub(super) fn parts(&self, at: Extent) -> impl Iterator<Item = Part> + use<W> {
-        let page = u64::from(self.config.geometry.page_bytes);
+    #[inline]
+    pub(super) fn parts(&self, at: Extent) -> Parts {
+        let page_bytes = self.config.geometry.page_bytes;
+        let page = u64::from(page_bytes);
         let limit = u64::from(self.derived.logical_pages) * page;
-        let end = at.start.saturating_add(at.len).min(limit);
-        let first = at.start / page;
-        (first..end.div_ceil(page).max(first)).map(move |lpn| Part {
-            lpn: lpn as u32,
-            from: at.start.saturating_sub(lpn * page).min(page) as u32,
-            to: (end - lpn * page).min(page) as u32,
-        })
+        Parts {
+            lpn: (at.start / page) as u32,
+            from: (at.start % page) as u32,
+            left: at.len.min(limit.saturating_sub(at.start)),
+            page_bytes,
+        }
     }
 
     /// Slots whose programs are done become free, and their pages are read from flash again.
@@ -358,6 +390,7 @@ impl<W: Watch> PageFtl<W> {
         }
     }
 
+    #[inline]
     fn read_group(&mut self, group: Option<Group>, end: &mut Ns, failed: &mut Option<Fault>) {
         let Some(Group { unit, ready, bytes }) = group else {
             return;
