@@ -34,6 +34,7 @@ pub fn program(data: &[u8]) {
         let args = Args {
             parameters: [1, 64],
             data: b"fuzz",
+            ..Args::default()
         };
         let report = program.run(&window, &args, BUDGET);
         let mut bytes = vec![0; 8192];

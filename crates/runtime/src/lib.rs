@@ -9,7 +9,7 @@
 //! What this crate does not do: it decides neither when a program runs (the compute namespace's
 //! scheduler does) nor what its instructions cost.
 //!
-//! Where to read next: `program` for the seam, `ebpf` for how an object becomes a run.
+//! Where to read next: `program` for the seam, `services` for what a program may ask of the drive, `ebpf` for how an object becomes a run.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +18,10 @@ mod ebpf;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzz;
 mod program;
+mod services;
 mod window;
 
 pub use ebpf::{Ebpf, Limits};
 pub use program::{Args, Fault, Fuel, LoadError, Program, Report, Runtime};
+pub use services::{BlockRead, NoServices, ReadError, Services};
 pub use window::{Segment, Window};

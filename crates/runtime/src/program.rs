@@ -1,18 +1,41 @@
 //! The seam between the compute namespace and what runs there.
 
+use crate::services::{BlockRead, NoServices, ReadError, Services};
 use crate::window::Window;
+use std::fmt;
 
 /// How many instructions a run may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fuel(pub u64);
 
 /// What a job gives its program besides memory.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy)]
 pub struct Args<'a> {
     /// CPARAM1 and CPARAM2 of Execute Program.
     pub parameters: [u64; 2],
     /// The bytes that follow the range descriptors in the command's data buffer.
     pub data: &'a [u8],
+    /// The drive, as far as a program may use it.
+    pub services: &'a dyn Services,
+}
+
+impl Default for Args<'_> {
+    fn default() -> Self {
+        Self {
+            parameters: [0; 2],
+            data: &[],
+            services: &NoServices,
+        }
+    }
+}
+
+impl fmt::Debug for Args<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Args")
+            .field("parameters", &self.parameters)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a run ended before the program returned. Instructions are numbered through the whole
@@ -20,10 +43,10 @@ pub struct Args<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The budget was used up.
-    #[error("instruction {pc}: the budget of instructions is used up")]
+    #[error("{}the budget of instructions is used up", prefix(*pc))]
     Budget {
-        /// Number of the instruction that was not run any more.
-        pc: usize,
+        /// Number of the instruction that was not run any more, if the runtime knows it.
+        pc: Option<usize>,
     },
     /// An access outside of the job's ranges and the program's own memory, or a write to what may
     /// only be read.
@@ -54,17 +77,48 @@ pub enum Fault {
         /// What was wrong.
         what: &'static str,
     },
+    /// Blocks that the program wanted to read.
+    #[error("instruction {pc}: {error}")]
+    Read {
+        /// Number of the faulting instruction.
+        pc: usize,
+        /// What was wrong with them.
+        error: ReadError,
+    },
+    /// A program that has no instructions that could be named, such as a process of its own or one
+    /// built in, could not do its work.
+    #[error("{reason}")]
+    Failed {
+        /// What was wrong, for the programmer.
+        reason: String,
+    },
+}
+
+/// How a message names the place, if there is one.
+fn prefix(pc: Option<usize>) -> String {
+    pc.map_or(String::new(), |pc| format!("instruction {pc}: "))
 }
 
 impl Fault {
-    /// Number of the instruction that was not completed.
+    /// Number of the instruction that was not completed, if the runtime knows it.
     #[must_use]
-    pub fn pc(&self) -> usize {
+    pub fn pc(&self) -> Option<usize> {
         match *self {
-            Self::Budget { pc }
-            | Self::Access { pc, .. }
+            Self::Budget { pc } => pc,
+            Self::Access { pc, .. }
             | Self::Stack { pc, .. }
-            | Self::Instruction { pc, .. } => pc,
+            | Self::Instruction { pc, .. }
+            | Self::Read { pc, .. } => Some(pc),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// The program's address that the fault is about, if it is about one.
+    #[must_use]
+    pub fn address(&self) -> Option<u64> {
+        match *self {
+            Self::Access { address, .. } => Some(address),
+            _ => None,
         }
     }
 }
@@ -75,8 +129,45 @@ pub struct Report {
     /// The program's return value, or why there is none.
     pub result: Result<u64, Fault>,
     /// Instructions that ran, with the one that faulted: the same for the same image, memory and
-    /// arguments, always.
+    /// arguments, always. 0 for programs whose time does not follow from instructions.
     pub instructions: u64,
+    /// Bytes that an accelerator's rate applies to; 0 where there is none.
+    pub bytes: u64,
+    /// The blocks that the program read by itself, in order. Blocks that follow one another may be
+    /// reported as one read.
+    pub reads: Vec<BlockRead>,
+}
+
+impl Report {
+    /// What came of a run, without instructions, bytes or reads: add what there is.
+    ///
+    /// ```
+    /// # use ersatz_runtime::Report;
+    /// let report = Report { bytes: 4096, ..Report::of(Ok(7)) };
+    /// assert_eq!((report.instructions, report.bytes), (0, 4096));
+    /// ```
+    #[must_use]
+    pub fn of(result: Result<u64, Fault>) -> Self {
+        Self {
+            result,
+            instructions: 0,
+            bytes: 0,
+            reads: Vec::new(),
+        }
+    }
+
+    /// A run that failed for a reason that has no place in the program.
+    #[must_use]
+    pub fn failed(reason: impl Into<String>) -> Self {
+        let reason = reason.into();
+        Self::of(Err(Fault::Failed { reason }))
+    }
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self::of(Ok(0))
+    }
 }
 
 /// An image can't become a program.
@@ -112,5 +203,29 @@ pub trait Program: Send + Sync {
     fn place(&self, pc: usize) -> Option<String> {
         let _ = pc;
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_names_its_place_where_there_is_one() {
+        let failed = Report::failed("exit status 1").result;
+        let faults = [
+            Fault::Budget { pc: Some(3) },
+            Fault::Budget { pc: None },
+            failed.expect_err("it failed"),
+        ];
+        assert_eq!(
+            faults.each_ref().map(ToString::to_string),
+            [
+                "instruction 3: the budget of instructions is used up",
+                "the budget of instructions is used up",
+                "exit status 1",
+            ]
+        );
+        assert_eq!(faults.map(|fault| fault.pc()), [Some(3), None, None]);
     }
 }

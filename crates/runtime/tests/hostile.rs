@@ -62,11 +62,15 @@ fn survive(image: &[u8], window: &Window) {
     let args = Args {
         parameters: [100, 4],
         data: b"ERROR",
+        ..Args::default()
     };
     let report = program.run(window, &args, Fuel(2000));
     assert!(report.instructions <= 2000);
     if let Err(fault) = report.result {
-        assert!(program.place(fault.pc()).is_some(), "{fault}");
+        assert!(
+            fault.pc().is_some_and(|pc| program.place(pc).is_some()),
+            "{fault}"
+        );
     }
 }
 
@@ -136,6 +140,7 @@ fn the_program_is_the_marked_function_or_the_one_that_is_named() {
         let args = Args {
             parameters: [40, 0],
             data: &[],
+            ..Args::default()
         };
         let report = program.run(&Window::default(), &args, Fuel(100));
         Ok::<_, LoadError>(report.result.expect("no fault"))
@@ -277,6 +282,7 @@ fn functions_without_symbols_are_found_by_their_calls() {
     let args = Args {
         parameters: [3, 2],
         data: &[],
+        ..Args::default()
     };
     let report = program.run(&Window::default(), &args, Fuel(1000));
     assert_eq!(report.result, Ok(6 + 2 * 12345 + 2));

@@ -98,7 +98,7 @@ impl Trouble {
                 what: "the program ends here",
             },
             Self::End => Fault::Budget {
-                pc: module.slot(next),
+                pc: Some(module.slot(next)),
             },
             Self::Access(address, len) => Fault::Access {
                 pc,
@@ -280,8 +280,8 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
     };
     let (next, left) = (stretch.next(), stretch.budget());
     Report {
-        result: result.map_err(|trouble| trouble.at(next, left, module, stack)),
         instructions: budget.0 - left,
+        ..Report::of(result.map_err(|trouble| trouble.at(next, left, module, stack)))
     }
 }
 

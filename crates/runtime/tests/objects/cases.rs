@@ -77,7 +77,12 @@ impl Device {
 
     fn run(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> Report {
         let window = Window::new(self.segments.clone());
-        program.run(&window, &Args { parameters, data }, PLENTY)
+        let args = Args {
+            parameters,
+            data,
+            ..Args::default()
+        };
+        program.run(&window, &args, PLENTY)
     }
 
     fn result(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> u64 {
@@ -325,6 +330,7 @@ fn atomics(program: &dyn Program) {
                 let args = Args {
                     parameters: [TURNS, 0],
                     data: &[],
+                    ..Args::default()
                 };
                 let report = program.run(&window, &args, Fuel(u64::MAX));
                 assert_eq!(report.result, Ok(TURNS));
@@ -350,7 +356,9 @@ fn calls(program: &dyn Program) {
     let Err(fault @ Fault::Stack { limit: 64, .. }) = report.result else {
         panic!("{report:?}");
     };
-    let place = program.place(fault.pc()).expect("it has a name");
+    let place = program
+        .place(fault.pc().expect("a place"))
+        .expect("it has a name");
     assert!(place.contains("`up_to`, section `.text`"), "{place}");
 }
 
@@ -430,6 +438,7 @@ fn wild(program: &dyn Program) {
             &Args {
                 parameters: [at as u64, how],
                 data: b"data",
+                ..Args::default()
             },
             PLENTY,
         );

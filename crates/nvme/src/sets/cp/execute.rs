@@ -37,11 +37,7 @@ fn status_of(fault: &Fault) -> Status {
 
 /// What a job ended with, in the words that its host's programmer needs.
 fn failure(program: &dyn Program, fault: &Fault) -> NvmeError {
-    let (Fault::Budget { pc }
-    | Fault::Access { pc, .. }
-    | Fault::Stack { pc, .. }
-    | Fault::Instruction { pc, .. }) = *fault;
-    let reason = match program.place(pc) {
+    let reason = match fault.pc().and_then(|pc| program.place(pc)) {
         Some(place) => format!("{fault} ({place})"),
         None => fault.to_string(),
     };

@@ -24,14 +24,12 @@ impl Work {
     /// the jobs that wait for it.
     fn run(&self) -> Option<Report> {
         if self.abandoned.load(Ordering::Relaxed) {
-            return Some(Report {
-                result: Ok(0),
-                instructions: 0,
-            });
+            return Some(Report::default());
         }
         let args = Args {
             parameters: self.parameters,
             data: &self.data,
+            ..Args::default()
         };
         let run = || self.program.run(&self.window, &args, self.budget);
         catch_unwind(AssertUnwindSafe(run)).ok()

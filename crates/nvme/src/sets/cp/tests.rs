@@ -87,10 +87,9 @@ impl Program for Fake {
                 len: 8,
             }),
             b'e' => {
-                let instructions = budget.0;
                 return Report {
-                    result: Err(Fault::Budget { pc: 3 }),
-                    instructions,
+                    instructions: budget.0,
+                    ..Report::of(Err(Fault::Budget { pc: Some(3) }))
                 };
             }
             b'p' => panic!("the runtime's own mistake"),
@@ -105,8 +104,8 @@ impl Program for Fake {
             }
         };
         Report {
-            result,
             instructions: INSTRUCTIONS,
+            ..Report::of(result)
         }
     }
 

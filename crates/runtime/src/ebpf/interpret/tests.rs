@@ -451,7 +451,7 @@ fn exactly_the_budget_is_run_and_the_fault_names_the_next_instruction() {
     let slots = [0, 1, 3, 4, 1, 3, 4, 1, 3, 4, 5];
     for (budget, &slot) in slots.iter().enumerate() {
         let report = run_functions(&code, &[0], budget as u64);
-        assert_eq!(report.result, Err(Fault::Budget { pc: slot }));
+        assert_eq!(report.result, Err(Fault::Budget { pc: Some(slot) }));
         assert_eq!(report.instructions, budget as u64);
     }
     for budget in [slots.len() as u64, u64::MAX] {
