@@ -3,7 +3,7 @@
 //! Nothing here asserts a speed: machines differ and are noisy. `socket` measures a drive in a
 //! process of its own through a real vfio-user socket; `instructions` counts what a command costs
 //! inside of the drive, which is the same on every run; `flash` does both for the flash models alone, and
-//! tells what their tables take.
+//! tells what their tables take; `schedule` measures the schedulers of the compute units alone.
 
 use anyhow::{Context, Result};
 use ersatz_drive::{Drive, Execution};
