@@ -32,7 +32,7 @@ pub struct Line {
     pub valid: u32,
     /// Position in the victim heap; 0 when it is not there.
     slot: u32,
-    /// When the last page was taken.
+    /// When the last page was taken; of a free line, when it is erased, if somebody said so.
     pub closed_at: Ns,
     /// How often it was erased.
     pub erased: u32,
@@ -173,6 +173,11 @@ impl Lines {
             ..Line::default()
         };
         self.free.push_back(line);
+    }
+
+    /// A free line's erase is not done before `at`.
+    pub fn erased_at(&mut self, line: u32, at: Ns) {
+        self.lines[line as usize].closed_at = at;
     }
 
     fn key(&self, slot: usize) -> u32 {

@@ -2,8 +2,10 @@
 
 use ersatz_engine::{Ns, Rng};
 use ersatz_ftl::page::{Config, PageFtl, Pattern, Precondition};
-use ersatz_ftl::{Extent, Media, MediaHeap, Placement};
+use ersatz_ftl::{Extent, Media, MediaHeap, Placement, VictimPolicy};
 use ersatz_nand::{Bus, Geometry, PageTimes, ReadPriority, Reliability};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 const PAGE: u64 = 4096;
 
@@ -157,6 +159,114 @@ fn greedy_collection_amplifies_as_the_closed_form_says() {
         assert!(
             close(waf, expected, 3.0),
             "{over_provisioning} %: {waf}, expected {expected}"
+        );
+    }
+}
+
+/// Latencies of random overwrites of an aged drive, of which `depth` are always on their way, and the
+/// times at which they are done.
+fn saturated(drive: &mut PageFtl, writes: usize, depth: usize) -> Vec<(Ns, Ns)> {
+    let how = Precondition {
+        fill: 1.0,
+        overwrite: 3.0,
+        pattern: Pattern::Random,
+        seed: 1,
+    };
+    drive.precondition(how).expect("room");
+    let (mut heap, mut rng) = (MediaHeap::new(), Rng::new(6));
+    let pages = drive.capacity() / PAGE;
+    let mut free = BinaryHeap::from(vec![Reverse(Ns(1)); depth]);
+    let mut all = Vec::new();
+    while let (true, Some(Reverse(now))) = (all.len() < writes, free.pop()) {
+        drain(drive, &mut heap, now);
+        let at = Extent {
+            start: rng.below(pages) * PAGE,
+            len: PAGE,
+        };
+        let done = drive.write(now, at, Placement::default(), &mut heap);
+        let done = done.expect("room");
+        all.push((done.since(now), done));
+        free.push(Reverse(done));
+    }
+    all
+}
+
+#[test]
+fn a_saturated_drive_slows_down_evenly() {
+    let (program, erase) = (Ns::from_us(400), Ns::from_us(400));
+    let mut geometry = geometry(4, 4, 2);
+    geometry.blocks = 512;
+    geometry.pages = 16;
+    let mut config = config(geometry, Ns::from_us(40), program, 2_000_000_000);
+    config.timing.pages = PageTimes::flat(16, Ns::from_us(40), program, erase);
+    config.over_provisioning = 7.0;
+    config.buffer.pages = 256;
+    let mut drive = PageFtl::new(config).expect("possible");
+    const DEPTH: usize = 32;
+    let all = saturated(&mut drive, 200_000, DEPTH);
+    // The buffer fills first.
+    let (_, all) = all.split_at(1000);
+    let waf = drive.counters().waf();
+
+    // All pages but the reserve of 2.25 lines are where garbage can be.
+    let physical = 512.0 - 2.25;
+    let expected = amplification(physical / (512.0 / 1.07));
+    assert!(close(waf, expected, 3.0), "{waf}, expected {expected}");
+
+    // Dies that have nothing else to do; reads and erases take a part of their time.
+    let cap = 32.0 / (waf * program.as_secs_f64());
+    let seconds = all[all.len() - 1].1.since(all[0].1).as_secs_f64();
+    let rate = all.len() as f64 / seconds;
+    assert!(rate < cap && rate > 0.75 * cap, "{rate} of {cap}");
+    // From one twentieth of a second to the next.
+    let windows: Vec<f64> = all
+        .chunks_exact((rate / 20.0) as usize)
+        .map(|window| {
+            window.len() as f64 / window[window.len() - 1].1.since(window[0].1).as_secs_f64()
+        })
+        .collect();
+    for window in &windows {
+        assert!(close(*window, rate, 15.0), "{window} beside {rate}");
+    }
+
+    // A write waits for its turn, at worst behind an erase and what the write before it pays for:
+    // not for lines.
+    let turn = DEPTH as f64 / rate;
+    let worst = all
+        .iter()
+        .map(|(latency, _)| latency.as_secs_f64())
+        .fold(0.0, f64::max);
+    assert!(
+        worst < 3.0 * turn + erase.as_secs_f64(),
+        "{worst} s, a turn takes {turn} s"
+    );
+}
+
+#[test]
+fn every_policy_collects_and_greedy_moves_least() {
+    let waf = |policy| {
+        let mut geometry = geometry(2, 2, 1);
+        geometry.blocks = 128;
+        geometry.pages = 32;
+        let mut config = config(geometry, Ns::from_us(40), Ns::from_us(200), 0);
+        config.gc.policy = policy;
+        let mut drive = PageFtl::new(config).expect("possible");
+        saturated(&mut drive, 60_000, 4);
+        drive.counters().waf()
+    };
+    let greedy = waf(VictimPolicy::Greedy);
+    let choice = waf(VictimPolicy::DChoice);
+    let random = waf(VictimPolicy::Random);
+    assert!(
+        1.5 < greedy && greedy < choice && choice < random && random < 2.0 * greedy,
+        "{greedy}, {choice}, {random}"
+    );
+    for policy in [VictimPolicy::CostBenefit, VictimPolicy::Fifo] {
+        let other = waf(policy);
+        assert!(
+            greedy < 1.05 * other && other < random,
+            "{}: {other}",
+            policy.name()
         );
     }
 }

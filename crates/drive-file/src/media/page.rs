@@ -225,13 +225,19 @@ pub(crate) const BUFFER_SECTION: Section = Section {
     keys: &[BUFFER_PAGES, BUFFER_TIME, VOLATILE, DESTAGE_ABOVE],
 };
 
-const POLICY: Key = Key::choice("policy", &["greedy", "cost-benefit", "fifo"])
-    .or(Absent::Text("greedy"))
-    .means("Which line is collected: with the fewest valid pages, by age and benefit, or in turn.");
-const START: Key = percent("start_below", BELOW_ALL, 200)
-    .means("Share of free lines below which lines are collected in the background (at least two lines more than `urgent_below`).");
-const URGENT: Key = percent("urgent_below", BELOW_ALL, 100)
-    .means("Share of free lines below which writes wait for it; at least one line.");
+const POLICY: Key = Key::choice(
+    "policy",
+    &["greedy", "cost-benefit", "fifo", "d-choice", "random"],
+)
+.or(Absent::Text("greedy"))
+.means(
+    "Which line is collected: with the fewest valid pages, by age and benefit, in turn, with the \
+     fewest valid pages of four, or any.",
+);
+const START: Key = percent("start_below", BELOW_ALL, 50)
+    .means("Share of free lines below which lines are collected in the background, and writes begin to pay for it: each page that is written has some moved (at least one line more than `urgent_below`). What is kept free is missing from the over-provisioning; the default is as little as lets writes go on evenly.");
+const URGENT: Key = percent("urgent_below", BELOW_ALL, 25)
+    .means("Share of free lines at which writes pay all that they cost, and below which they wait; at least one line.");
 const BATCH: Key = count("batch", 0, u32::MAX as u64, 0).means(
     "Pages that are moved between two chances for host reads; 0: as many as there are dies.",
 );

@@ -20,6 +20,25 @@ pub(super) struct Collection {
     next: u32,
     /// When all that was moved so far is programmed: not before, the line can be erased.
     programmed: Ns,
+    /// Pages to look at for each page that the host writes, such that as many become free; in
+    /// 256ths.
+    price: u64,
+}
+
+/// The highest price of a page that the host writes, in pages to look at: a line with less garbage
+/// than that would let writes stand still.
+const DEAREST: u32 = 32;
+/// The most that a host pays, in 256ths of what its pages cost.
+const MOST_SHARE: u64 = 4 << 8;
+
+/// What one step of a collection did.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    /// Pages that it looked at, and how many of them it moved.
+    looked: u32,
+    moved: u32,
+    /// When it is done.
+    end: Ns,
 }
 
 /// Who pays for a batch.
@@ -36,12 +55,41 @@ impl<W: Watch> PageFtl<W> {
     /// `false`: the drive is full of valid data. Takes no time of its own: what is moved occupies
     /// the dies before the data that waits for it.
     pub(super) fn open_for_host(&mut self, now: Ns, frontier: usize) -> bool {
-        while self.lines.free_count() <= self.derived.urgent && self.start() {
-            if self.batch(now, Payer::Foreground).is_none() {
+        while (self.lines.free_count() < self.derived.urgent || !self.may_open(frontier))
+            && self.start()
+        {
+            if self.step(now, Payer::Foreground).is_none() {
                 break;
             }
         }
         self.open(frontier)
+    }
+
+    /// Whether the frontier may take a free line: collection must be able to end what it has begun,
+    /// which frees the next one.
+    pub(super) fn may_open(&self, frontier: usize) -> bool {
+        let collector = self.gc_frontier();
+        match self.lines.free_count() {
+            0 => false,
+            1 if frontier != collector => self
+                .collection
+                .is_some_and(|it| self.lines.get(it.line).valid <= self.rest(collector)),
+            _ => true,
+        }
+    }
+
+    /// A place for what is collected: where the last free line could not be kept because blocks
+    /// failed, the rest of a host's line.
+    fn open_for_collection(&mut self) -> bool {
+        let collector = self.gc_frontier();
+        if self.open(collector) {
+            return true;
+        }
+        let other = (0..collector).find(|frontier| self.is_open(*frontier));
+        if let Some(other) = other {
+            self.frontiers.swap(other, collector);
+        }
+        other.is_some()
     }
 
     /// Chooses a line to collect, unless one is being collected. `false`: there is nothing to gain,
@@ -58,11 +106,13 @@ impl<W: Watch> PageFtl<W> {
             return false;
         };
         self.lines.hold(line);
-        let next = line * self.derived.line_pages;
+        let pages = self.derived.line_pages;
+        let gain = self.lines.invalid(line).max(pages / DEAREST).max(1);
         self.collection = Some(Collection {
             line,
-            next,
+            next: line * pages,
             programmed: Ns::ZERO,
+            price: (u64::from(pages) << 8) / u64::from(gain),
         });
         true
     }
@@ -112,42 +162,87 @@ impl<W: Watch> PageFtl<W> {
     /// last program, or of the erases; `None` when nothing can be moved, because blocks failed and
     /// no line is left.
     fn batch(&mut self, now: Ns, payer: Payer) -> Option<Ns> {
+        let (mut end, mut moved) = (now, 0);
+        while moved < self.derived.batch && self.collection.is_some() {
+            let step = self.step(now, payer)?;
+            end = end.max(step.end);
+            moved += step.moved;
+        }
+        Some(end)
+    }
+
+    /// Moves as many pages as are programmed together, and erases the line after its last one.
+    /// `None` as for [`batch`](Self::batch).
+    fn step(&mut self, now: Ns, payer: Payer) -> Option<Step> {
         let mut collection = self.collection?;
         let line_end = (collection.line + 1) * self.derived.line_pages;
         let frontier = self.gc_frontier();
-        let (mut end, mut moved) = (now, 0);
-        while moved < self.derived.batch && collection.next < line_end {
-            // One unit's worth: pages that are programmed together have been read before.
-            let mut ready = now;
-            let mut pages = 0;
-            if !self.open(frontier) {
-                return None;
-            }
-            let (first, room) = (self.frontiers[frontier].next, self.unit_room(frontier));
-            while pages < room && collection.next < line_end {
-                let old = collection.next;
-                collection.next += 1;
-                if let Some(lpn) = self.owners[old as usize].checked_sub(1) {
-                    ready = ready.max(self.relocate(now, frontier, lpn, old));
-                    pages += 1;
-                }
-            }
-            if pages > 0 {
-                end = end.max(self.program_unit(ready, first, pages));
-            }
-            moved += pages;
-            collection.programmed = collection.programmed.max(end);
-            self.collection = Some(collection);
+        if !self.open_for_collection() {
+            return None;
         }
+        let (from, mut ready, mut moved) = (collection.next, now, 0);
+        let (first, room) = (self.frontiers[frontier].next, self.unit_room(frontier));
+        while moved < room && collection.next < line_end {
+            let old = collection.next;
+            collection.next += 1;
+            if let Some(lpn) = self.owners[old as usize].checked_sub(1) {
+                ready = ready.max(self.relocate(now, frontier, lpn, old));
+                moved += 1;
+            }
+        }
+        let mut end = now;
+        if moved > 0 {
+            // Pages that are programmed together have been read before.
+            end = self.program_unit(ready, frontier, first, moved);
+        }
+        collection.programmed = collection.programmed.max(end);
+        self.collection = Some(collection);
         if collection.next == line_end {
-            end = self.erase(end.max(collection.programmed), collection.line);
+            end = self.erase(collection.programmed, collection.line);
             self.collection = None;
             match payer {
                 Payer::Foreground => self.counters.gc_rounds_foreground += 1,
                 Payer::Background => self.counters.gc_rounds_background += 1,
             }
         }
-        Some(end)
+        Some(Step {
+            looked: collection.next - from,
+            moved,
+            end,
+        })
+    }
+
+    /// Lets the `pages` that a host just wrote pay for collection: nothing while there is room, then
+    /// in proportion to what is missing, and what keeps the room as it is when [`Derived::reserve`]
+    /// is left. What is moved occupies the dies before what the host writes next, which is how writes
+    /// are slowed down: evenly, and not by a whole line at once.
+    ///
+    /// [`Derived::reserve`]: super::config::Derived::reserve
+    pub(super) fn pay(&mut self, now: Ns, frontier: usize, pages: u32) {
+        let (line, ceiling) = (self.derived.line_pages, self.derived.ceiling);
+        let free = u64::from(self.lines.free_count()) * u64::from(line);
+        if free >= ceiling {
+            return;
+        }
+        // The part of a line that was looked at is as good as free.
+        let looked = self.collection.map_or(0, |it| it.next - it.line * line);
+        let open = self.rest(frontier) + self.rest(self.gc_frontier());
+        let missing = ceiling.saturating_sub(free + u64::from(open + looked));
+        let garbage = self.collection.is_some() || !self.lines.victims().is_empty();
+        if missing == 0 || !garbage || !self.start() {
+            self.owed = 0;
+            return;
+        }
+        let share = (missing << 8) / (ceiling - self.derived.reserve);
+        let price = self.collection.map_or(0, |it| it.price);
+        self.owed += (u64::from(pages) * share.min(MOST_SHARE) * price) as i64;
+        while self.owed > 0 && self.start() {
+            let Some(step) = self.step(now, Payer::Foreground) else {
+                self.owed = 0;
+                return;
+            };
+            self.owed -= i64::from(step.looked) << 16;
+        }
     }
 
     /// Reads a valid page and gives its data a place at the frontier; the time is that of the read.
@@ -191,6 +286,7 @@ impl<W: Watch> PageFtl<W> {
         }
         if usable {
             self.lines.erase(line);
+            self.lines.erased_at(line, end);
         } else {
             self.lines.retire(line);
         }
@@ -262,15 +358,6 @@ impl<W: Watch> PageFtl<W> {
         {
             self.step_pending = true;
             heap.push(end.max(now + Ns(1)), STEP);
-        }
-    }
-
-    /// Collects without taking time, while the drive is aged.
-    pub(super) fn collect_untimed(&mut self) {
-        while self.lines.free_count() < self.derived.start && self.start() {
-            if self.batch(Ns::ZERO, Payer::Background).is_none() {
-                return;
-            }
         }
     }
 }

@@ -22,12 +22,12 @@ pub struct BufferConfig {
 /// Garbage collection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GcConfig {
-    /// Which line is collected: greedy, cost-benefit or FIFO.
+    /// Which line is collected.
     pub policy: VictimPolicy,
     /// Collection begins in the background when fewer than this share of the lines are free, in
-    /// percent (at least two lines more than `urgent_below`), …
+    /// percent (at least one line more than `urgent_below`). From there on, writes pay for it, …
     pub start_below: f64,
-    /// … and writes wait for it when fewer than this share are free; at least one line.
+    /// … and all that they cost when this share is free; at least one line. With fewer, they wait.
     pub urgent_below: f64,
     /// Pages that are moved between two chances for host reads; 0: as many as there are dies.
     pub batch: u32,
@@ -129,8 +129,8 @@ impl Default for Config {
             },
             gc: GcConfig {
                 policy: VictimPolicy::Greedy,
-                start_below: 2.0,
-                urgent_below: 1.0,
+                start_below: 0.5,
+                urgent_below: 0.25,
                 batch: 0,
                 idle_after: None,
                 idle_until: 3.0,
@@ -198,7 +198,7 @@ pub enum ConfigError {
 }
 
 /// A [`Config`] in the numbers that the model computes with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Derived {
     pub dies: u32,
     pub planes: u32,
@@ -212,6 +212,10 @@ pub(super) struct Derived {
     pub urgent: u32,
     pub idle_until: u32,
     pub batch: u32,
+    /// Pages of free lines, rests of open ones and what was collected of another: writes pay for
+    /// collection below `ceiling`, and all that they cost at `reserve`.
+    pub ceiling: u64,
+    pub reserve: u64,
 }
 
 impl Config {
@@ -267,10 +271,6 @@ impl Config {
                 expected,
             ));
         }
-        if matches!(self.gc.policy, VictimPolicy::Random | VictimPolicy::DChoice) {
-            let expected = "greedy, cost-benefit or fifo";
-            return Err(Self::value("gc.policy", self.gc.policy.name(), expected));
-        }
         let dies = self.geometry.dies();
         let lines = blocks.saturating_sub(self.spare_blocks);
         let line_pages = dies * planes * pages;
@@ -294,6 +294,13 @@ impl Config {
                 logical,
             });
         }
+        let start = share(self.gc.start_below).max(urgent + 1);
+        // When a host needs a line, less than two lines are the rest of collection's line and what
+        // was looked at of the one that is being collected: with one line more than may be free at
+        // least, `urgent` ones are free then. A quarter is for what the control is off by.
+        let line = u64::from(line_pages);
+        let reserve = u64::from(urgent + 1) * line + line / 4;
+        let ceiling = u64::from(start + 1) * line;
         Ok(Derived {
             dies,
             planes,
@@ -301,7 +308,7 @@ impl Config {
             lines,
             line_pages,
             logical_pages: logical as u32,
-            start: share(self.gc.start_below).max(urgent + 2),
+            start,
             urgent,
             idle_until: share(self.gc.idle_until),
             batch: if self.gc.batch == 0 {
@@ -309,6 +316,8 @@ impl Config {
             } else {
                 self.gc.batch
             },
+            ceiling,
+            reserve,
         })
     }
 }

@@ -91,6 +91,9 @@ pub struct PageFtl<W: Watch = ()> {
     /// By stream; the last one is garbage collection's.
     pub(super) frontiers: Vec<Frontier>,
     pub(super) collection: Option<Collection>,
+    /// Pages that collection has to look at before the host's next pages, in 65,536ths; below 0, it
+    /// has done more than was asked.
+    pub(super) owed: i64,
     /// Lines that shall be rewritten because they were read too often or are too old.
     pub(super) refresh: VecDeque<u32>,
     /// Whether the last line was collected to level wear.
@@ -160,6 +163,7 @@ impl<W: Watch> PageFtl<W> {
             cover: Cover::new(page_bytes),
             frontiers: vec![Frontier::default(); usize::from(config.streams) + 1],
             collection: None,
+            owed: 0,
             refresh: VecDeque::new(),
             levelled: false,
             reads: vec![0; derived.lines as usize * derived.dies as usize],

@@ -61,17 +61,15 @@ impl<W: Watch> PageFtl<W> {
     }
 
     fn place_untimed(&mut self, lpn: u32) -> Result<(), Fault> {
-        if !self.is_open(0) {
-            self.collect_untimed();
-            if !self.open_for_host(Ns::ZERO, 0) {
-                return Err(Fault::OutOfBlocks);
-            }
+        if !self.is_open(0) && !self.open_for_host(Ns::ZERO, 0) {
+            return Err(Fault::OutOfBlocks);
         }
         if let At::Flash(old) = self.at(lpn) {
             self.invalidate(old);
         }
         let page = self.take_page(0, Ns::ZERO, lpn);
         self.set(lpn, At::Flash(page));
+        self.pay(Ns::ZERO, 0, 1);
         Ok(())
     }
 }

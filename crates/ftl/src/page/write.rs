@@ -13,6 +13,8 @@ pub(super) struct Frontier {
     /// Next physical page, and the end of its line; equal when no line is open.
     pub next: u32,
     pub end: u32,
+    /// When its line is erased.
+    pub ready: Ns,
 }
 
 impl<W: Watch> PageFtl<W> {
@@ -27,19 +29,23 @@ impl<W: Watch> PageFtl<W> {
         planes - self.frontiers[frontier].next % planes
     }
 
+    /// Pages left of the frontier's line.
+    pub(super) fn rest(&self, frontier: usize) -> u32 {
+        let Frontier { next, end, .. } = self.frontiers[frontier];
+        end - next
+    }
+
     pub(super) fn is_open(&self, frontier: usize) -> bool {
-        let Frontier { next, end } = self.frontiers[frontier];
+        let Frontier { next, end, .. } = self.frontiers[frontier];
         next < end
     }
 
-    /// Opens a line for the frontier, unless one is open. `false`: no line is left for it. The
-    /// last free line is for garbage collection only.
+    /// Opens a line for the frontier, unless one is open. `false`: no line is left for it.
     pub(super) fn open(&mut self, frontier: usize) -> bool {
         if self.is_open(frontier) {
             return true;
         }
-        let kept = u32::from(frontier != self.gc_frontier());
-        if self.lines.free_count() <= kept {
+        if !self.may_open(frontier) {
             return false;
         }
         let Some(line) = self.lines.open_least_worn() else {
@@ -49,6 +55,7 @@ impl<W: Watch> PageFtl<W> {
         self.frontiers[frontier] = Frontier {
             next,
             end: next + self.derived.line_pages,
+            ready: self.lines.get(line).closed_at,
         };
         true
     }
@@ -68,14 +75,15 @@ impl<W: Watch> PageFtl<W> {
         page
     }
 
-    /// Programs `pages` pages from `first` on, all of one unit.
-    pub(super) fn program_unit(&mut self, now: Ns, first: u32, pages: u32) -> Ns {
+    /// Programs `pages` pages of the frontier from `first` on, all of one unit.
+    pub(super) fn program_unit(&mut self, now: Ns, frontier: usize, first: u32, pages: u32) -> Ns {
         if !self.timed {
             return now;
         }
         let (_, die, row) = self.place(first / self.derived.planes);
         let bytes = u64::from(pages) * u64::from(self.config.geometry.page_bytes);
-        self.package.program(now, die, row, bytes).end
+        let ready = now.max(self.frontiers[frontier].ready);
+        self.package.program(ready, die, row, bytes).end
     }
 
     pub(super) fn write_extent(&mut self, now: Ns, extent: Extent, stream: u16) -> Outcome {
@@ -192,8 +200,9 @@ impl<W: Watch> PageFtl<W> {
             if !taken.is_empty() {
                 end = end.max(self.program_slots(now, frontier, &taken));
             }
-            let done = taken.is_empty();
+            let (done, pages) = (taken.is_empty(), taken.len() as u32);
             self.taken = taken;
+            self.pay(now, frontier, pages);
             if done {
                 break;
             }
@@ -231,7 +240,7 @@ impl<W: Watch> PageFtl<W> {
             self.buffer.slot(*slot).flash = Some(page);
         }
         let pages = self.frontiers[frontier].next - first;
-        let end = self.program_unit(ready, first, pages);
+        let end = self.program_unit(ready, frontier, first, pages);
         for (page, slot) in (first..).zip(slots) {
             self.buffer.program(*slot, end, page);
         }
