@@ -2,6 +2,7 @@
 
 use ersatz_engine::{Heap, Ns};
 use ersatz_nand::{Resource, Span};
+use serde::Serialize;
 
 /// A range of the media's logical space, in bytes. The controller has checked that it lies inside
 /// of [`Media::capacity`]; `len` is at least 1.
@@ -78,7 +79,7 @@ pub type Outcome = Result<Ns, MediaError>;
 
 /// What a media has done since it came to be, and what it has left. Pages are the flash
 /// translation layer's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
     /// Bytes of a page.
     pub page_bytes: u64,

@@ -53,59 +53,21 @@ impl Flash {
     }
 }
 
-/// [`Counters`] as they are written.
+/// [`Counters`] as they are written, with what follows from them.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FlashCounters {
     /// Pages programmed per page that a host wrote.
     pub waf: f64,
-    /// Bytes of a page.
-    pub page_bytes: u64,
-    /// Pages that hosts wrote.
-    pub host_write_pages: u64,
-    /// Pages that were moved.
-    pub gc_write_pages: u64,
-    /// Pages that hosts read.
-    pub host_read_pages: u64,
-    /// Blocks erased.
-    pub erases: u64,
-    /// Garbage-collection rounds that a write waited for.
-    pub gc_rounds_foreground: u64,
-    /// Garbage-collection rounds that no write asked for.
-    pub gc_rounds_background: u64,
-    /// Erased lines.
-    pub free_lines: u64,
-    /// Written lines that are worth collecting.
-    pub victim_lines: u64,
-    /// Written lines all pages of which are valid.
-    pub full_lines: u64,
-    /// Reads, programs and erases that failed for good.
-    pub media_errors: u64,
-    /// Endurance consumed, in percent.
-    pub percentage_used: u8,
-    /// Spare blocks left, in percent.
-    pub available_spare: u8,
-    /// Whether writes are refused.
-    pub read_only: bool,
+    /// What the media counted.
+    #[serde(flatten)]
+    pub counters: Counters,
 }
 
 impl From<&Counters> for FlashCounters {
     fn from(counters: &Counters) -> Self {
         Self {
             waf: counters.waf(),
-            page_bytes: counters.page_bytes,
-            host_write_pages: counters.host_write_pages,
-            gc_write_pages: counters.gc_write_pages,
-            host_read_pages: counters.host_read_pages,
-            erases: counters.erases,
-            gc_rounds_foreground: counters.gc_rounds_foreground,
-            gc_rounds_background: counters.gc_rounds_background,
-            free_lines: counters.free_lines,
-            victim_lines: counters.victim_lines,
-            full_lines: counters.full_lines,
-            media_errors: counters.media_errors,
-            percentage_used: counters.percentage_used,
-            available_spare: counters.available_spare,
-            read_only: counters.read_only,
+            counters: *counters,
         }
     }
 }

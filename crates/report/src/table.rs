@@ -106,34 +106,46 @@ fn flash(summary: &Summary) -> Table {
     for (name, value) in [
         ("simulated time", Ns(summary.duration_ns).to_string()),
         ("write amplification", format!("{:.3}", flash.waf)),
-        ("pages written by the host", count(flash.host_write_pages)),
-        ("pages moved", count(flash.gc_write_pages)),
-        ("pages read by the host", count(flash.host_read_pages)),
-        ("erasures", count(flash.erases)),
+        (
+            "pages written by the host",
+            count(flash.counters.host_write_pages),
+        ),
+        ("pages moved", count(flash.counters.gc_write_pages)),
+        (
+            "pages read by the host",
+            count(flash.counters.host_read_pages),
+        ),
+        ("erasures", count(flash.counters.erases)),
         (
             "garbage collection, writes waiting",
-            count(flash.gc_rounds_foreground),
+            count(flash.counters.gc_rounds_foreground),
         ),
         (
             "garbage collection, in background",
-            count(flash.gc_rounds_background),
+            count(flash.counters.gc_rounds_background),
         ),
         (
             "lines free / to collect / full",
             format!(
                 "{} / {} / {}",
-                count(flash.free_lines),
-                count(flash.victim_lines),
-                count(flash.full_lines)
+                count(flash.counters.free_lines),
+                count(flash.counters.victim_lines),
+                count(flash.counters.full_lines)
             ),
         ),
-        ("media errors", count(flash.media_errors)),
-        ("endurance used", format!("{} %", flash.percentage_used)),
-        ("spare blocks left", format!("{} %", flash.available_spare)),
+        ("media errors", count(flash.counters.media_errors)),
+        (
+            "endurance used",
+            format!("{} %", flash.counters.percentage_used),
+        ),
+        (
+            "spare blocks left",
+            format!("{} %", flash.counters.available_spare),
+        ),
     ] {
         table.add_row([name, &value]);
     }
-    if flash.read_only {
+    if flash.counters.read_only {
         table.add_row(["the media became", "read-only"]);
     }
     table

@@ -166,8 +166,8 @@ fn garbage_collection_makes_writes_wait_as_in_femu() {
     // The writes of one instant queue on the only die.
     assert_eq!(latencies[24], 200 * US);
     assert!(latencies[29] >= 6 * 200 * US - 5, "{latencies:?}");
-    assert!(summary.flash.erases > 0);
-    assert_eq!(summary.flash.host_write_pages, 30);
+    assert!(summary.flash.counters.erases > 0);
+    assert_eq!(summary.flash.counters.host_write_pages, 30);
 }
 
 #[test]

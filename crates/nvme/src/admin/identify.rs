@@ -178,7 +178,8 @@ impl Controller {
             .namespaces()
             .iter()
             .filter(|ns| ns.set.csi() == Csi::Nvm);
-        let capacity: u128 = blocks.map(|ns| u128::from(ns.set.capacity())).sum();
+        let allocated: u128 = blocks.map(|ns| u128::from(ns.set.capacity())).sum();
+        let capacity = u128::from(subsystem.media.capacity()).max(allocated);
         let mut id = IdentifyController::default();
         id.vid = crate::PCI_VENDOR;
         id.ssvid = crate::PCI_VENDOR;
@@ -201,6 +202,7 @@ impl Controller {
         id.wctemp = WARNING_TEMPERATURE;
         id.cctemp = CRITICAL_TEMPERATURE;
         id.tnvmcap = capacity.into();
+        id.unvmcap = (capacity - allocated).into();
         id.sqes = QueueEntrySize::new().with_min(6).with_max(6);
         id.cqes = QueueEntrySize::new().with_min(4).with_max(4);
         id.nn = subsystem.max_nsid();

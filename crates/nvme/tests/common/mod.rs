@@ -61,6 +61,8 @@ pub struct Setup {
     pub firmware: Option<FirmwareConfig>,
     /// Without other media: flash that loses what was not flushed.
     pub volatile: bool,
+    /// Likewise, and of whose erases one of twenty fails.
+    pub failing: bool,
     pub max_activated: u16,
     /// Instructions that one execution may take.
     pub budget: u64,
@@ -78,6 +80,7 @@ impl Default for Setup {
             link: None,
             firmware: None,
             volatile: false,
+            failing: false,
             max_activated: 2,
             budget: 50_000_000,
             map_doorbells: false,
@@ -324,7 +327,14 @@ fn subsystem(setup: Setup) -> Subsystem {
     };
     let media: Box<dyn Media> = match setup.media {
         Some(config) => Box::new(Fixed::new(config)),
-        None if setup.volatile => Box::new(PageFtl::new(flash()).expect("flash")),
+        None if setup.volatile || setup.failing => {
+            let mut flash = flash();
+            if setup.failing {
+                flash.spare_blocks = 8;
+                flash.reliability.erase_faults_ppm = 50_000;
+            }
+            Box::new(PageFtl::new(flash).expect("flash"))
+        }
         None => Box::new(Null::new(2 * NVM_BYTES)),
     };
     Subsystem::new(identity, media, Link::new(setup.link), namespaces)

@@ -2,8 +2,9 @@
 
 use crate::common::raw::{self, Queue, cc};
 use crate::common::{
-    BLOCKS_4K, BLOCKS_512, COMPUTE, INACTIVE, MEMORY, NVM_BYTES, Rig, SLM_BYTES, Setup,
+    BLOCKS_4K, BLOCKS_512, COMPUTE, FIXED, INACTIVE, MEMORY, NVM_BYTES, Rig, SLM_BYTES, Setup,
 };
+use ersatz_ftl::FixedConfig;
 use ersatz_host::command;
 use nvme_spec::identify::{
     IdentifyController, IdentifyNamespace, IdentifyNamespaceCp, IdentifyNamespaceIndependent,
@@ -21,7 +22,11 @@ struct Host {
 
 impl Host {
     fn new() -> Self {
-        let rig = Rig::new(Setup::default());
+        Self::with(Setup::default())
+    }
+
+    fn with(setup: Setup) -> Self {
+        let rig = Rig::new(setup);
         let admin = raw::start(&rig);
         Self { rig, admin }
     }
@@ -59,9 +64,25 @@ fn the_controller_says_what_it_is() {
     assert_eq!((id.sqes.min(), id.sqes.max()), (6, 6));
     assert_eq!((id.cqes.min(), id.cqes.max()), (4, 4));
     assert_eq!(u128::from(id.tnvmcap), u128::from(2 * NVM_BYTES));
+    assert_eq!(u128::from(id.unvmcap), 0);
     assert!(id.nn >= BLOCKS_4K);
     assert!(id.oacs.dbcs());
     assert!(id.oncs.nvmdsms() && id.oncs.nvmwzs() && id.oncs.nvmcmps());
+}
+
+#[test]
+fn what_namespaces_leave_of_the_media_is_unallocated() {
+    let mut host = Host::with(Setup {
+        media: Some(FixedConfig {
+            capacity: 3 * NVM_BYTES,
+            ..FIXED
+        }),
+        ..Setup::default()
+    });
+    let bytes = host.ask(Cns::Controller, 0, Csi::Nvm).expect("identify");
+    let id = IdentifyController::read_from_bytes(&bytes).expect("4096 bytes");
+    assert_eq!(u128::from(id.tnvmcap), u128::from(3 * NVM_BYTES));
+    assert_eq!(u128::from(id.unvmcap), u128::from(NVM_BYTES));
 }
 
 #[test]

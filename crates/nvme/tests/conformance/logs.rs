@@ -232,6 +232,36 @@ fn the_drive_s_own_log_tells_what_flash_did_and_leaves_it_out_where_there_is_non
 }
 
 #[test]
+fn a_drive_warns_when_few_of_its_spare_blocks_are_left() {
+    let rig = Rig::new(Setup {
+        failing: true,
+        ..Setup::default()
+    });
+    let mut driver = rig.driver();
+    let mut io = driver
+        .create_queue_pair(Default::default())
+        .expect("queues");
+    let buffer = rig.buffer(1 << 20);
+    let limit = std::time::Duration::from_secs(60);
+    let mut last = 100;
+    for number in 0..2000 {
+        let write = command::write(BLOCKS_4K, number % 16 * 256, 256);
+        io.run(write, Data::Prp(&[buffer.segment()]), limit)
+            .expect("done");
+        let smart: SmartHealth = of(&log(&mut driver, Lid::SmartHealth, 512));
+        assert!(smart.avsp <= last);
+        last = smart.avsp;
+        assert_eq!(smart.cw.ascbt(), smart.avsp < smart.avspt);
+        if smart.cw.ascbt() {
+            assert_eq!(smart.cw, CriticalWarning::new().with_ascbt(true));
+            assert!(u128::from(smart.mdie) >= 15, "each was an error");
+            return;
+        }
+    }
+    panic!("{last} % left");
+}
+
+#[test]
 fn a_log_can_be_read_in_pieces_and_what_is_beyond_its_end_is_zero_or_refused() {
     let (_rig, mut driver) = attach();
     let whole = log(&mut driver, Lid::CommandsSupportedAndEffects, 4096);

@@ -122,7 +122,7 @@ fn header(scene: &mut Scene, summary: &Summary, title: &str) {
         format!("{} IOPS", prefixed(total.iops)),
         format!("{} MB/s", significant(total.bytes_per_second / 1e6)),
     ];
-    if summary.flash.host_write_pages > 0 {
+    if summary.flash.counters.host_write_pages > 0 {
         facts.push(format!("write amplification {:.2}", summary.flash.waf));
     }
     if !summary.dies.is_empty() {
