@@ -7,6 +7,7 @@
 //! Read next: [`serve::Server::run`], then `Controller::poll` in `ersatz-nvme`.
 
 mod build;
+pub mod freeze;
 pub mod serve;
 mod store;
 

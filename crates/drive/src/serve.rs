@@ -5,7 +5,8 @@
 //! its descriptors until something comes or is nearly due.
 
 use crate::Drive;
-use ersatz_engine::{Clock, Ns, RealClock};
+use crate::freeze::{Freeze, StoppableClock};
+use ersatz_engine::{Clock, Ns};
 use ersatz_pcie::vfio::{Doorbells, Port};
 use ersatz_pcie::{DmaFault, Function, Host, Reset};
 use ersatz_vfio_user::{LinkError, Listener};
@@ -28,6 +29,10 @@ const NAP: Ns = Ns::from_us(50);
 const LONG_NAP: Ns = Ns::from_ms(1);
 /// After this long without work, naps are long.
 const LONG_NAP_AFTER: Ns = Ns::from_ms(20);
+
+/// How long a program may need longer here than its model says before the guest is stopped: that
+/// costs more than this.
+const GRACE: Ns = Ns::from_us(200);
 
 /// Until a client that could not be accepted is tried again.
 const REFUSED: Ns = Ns::from_ms(100);
@@ -79,7 +84,8 @@ pub struct Server {
     drive: Drive,
     listener: Listener,
     waker: Waker,
-    clock: RealClock,
+    clock: Arc<StoppableClock>,
+    freeze: Option<Freeze>,
     doorbells: Doorbells,
     port: Option<Port>,
     /// The last client could not be accepted.
@@ -93,12 +99,13 @@ impl Server {
     /// When the socket can't be bound, for example because somebody listens there.
     pub fn bind(drive: Drive, path: &Path, waker: Waker) -> io::Result<Self> {
         let listener = Listener::bind(path)?;
-        let (clock, doorbells) = (RealClock::new(), drive.doorbells);
+        let doorbells = drive.doorbells;
         Ok(Self {
             drive,
             listener,
             waker,
-            clock,
+            clock: Arc::default(),
+            freeze: None,
             doorbells,
             port: None,
             is_refusing: false,
@@ -108,6 +115,13 @@ impl Server {
     /// Offers doorbells in another way than the drive file says.
     pub fn set_doorbells(&mut self, doorbells: Doorbells) {
         self.doorbells = doorbells;
+    }
+
+    /// Has the guest stopped while a program takes longer here than its model says. To be called
+    /// before [`Server::run`]: the drive's clock becomes the one that stops with the guest.
+    pub fn freeze_with(&mut self, freeze: Freeze) {
+        self.clock = freeze.clock();
+        self.freeze = Some(freeze);
     }
 
     /// The drive, for its statistics.
@@ -133,6 +147,7 @@ impl Server {
                 Some(port) => self.drive.poll(now, port),
                 None => self.drive.poll(now, &mut Unplugged),
             };
+            self.freeze_or_not(now);
             if progress {
                 worked = now;
             } else if self.may_sleep(now, worked) {
@@ -187,8 +202,26 @@ impl Server {
         }
     }
 
+    /// Wants the guest to stand as long as a program is overdue. It is only told of when it ends, so
+    /// what its modelled time will have been can't be waited for.
+    fn freeze_or_not(&mut self, now: Ns) {
+        if let Some(freeze) = &mut self.freeze {
+            let overdue = self.drive.subsystem.programs_run_since();
+            freeze.want(overdue.is_some_and(|since| now - since >= GRACE));
+        }
+    }
+
     fn may_sleep(&self, now: Ns, worked: Ns) -> bool {
-        now - worked >= SPIN && self.drive.next_due().is_none_or(|due| due > now + WAKE)
+        // While time stands nothing becomes due.
+        self.clock.is_stopped()
+            || now - worked >= SPIN && self.next_due().is_none_or(|due| due > now + WAKE)
+    }
+
+    fn next_due(&self) -> Option<Ns> {
+        let freeze = self.freeze.as_ref().filter(|freeze| !freeze.wants());
+        let overdue = freeze.and_then(|_| self.drive.subsystem.programs_run_since());
+        let overdue = overdue.map(|since| since + GRACE);
+        self.drive.next_due().into_iter().chain(overdue).min()
     }
 
     /// Sleeps until a descriptor has something or something is nearly due.
@@ -203,7 +236,10 @@ impl Server {
         if self.look(now)? {
             return Ok(());
         }
-        let mut until = self.drive.next_due().map(|due| due - WAKE);
+        let mut until = self.next_due().map(|due| due - WAKE);
+        if self.clock.is_stopped() {
+            until = None;
+        }
         if self.is_refusing {
             // The listener has a client that it can't give: waiting on it would not wait.
             until = Some(now + REFUSED);

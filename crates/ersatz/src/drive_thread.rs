@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, anyhow};
 use clap::ValueEnum;
+use ersatz_drive::freeze::Freezer;
 use ersatz_drive::serve::{Server, Waker};
 use ersatz_drive::{Drive, Execution};
 use ersatz_drive_file::DriveFile;
@@ -30,8 +31,14 @@ pub struct DriveThread {
 }
 
 impl DriveThread {
-    /// Builds the drive, binds the socket, and serves from then on.
-    pub fn start(file: &DriveFile, socket: &Path, doorbells: Option<Doorbells>) -> Result<Self> {
+    /// Builds the drive, binds the socket, and serves from then on. `freezer` stops the guest while
+    /// programs take longer here than by their model.
+    pub fn start(
+        file: &DriveFile,
+        socket: &Path,
+        doorbells: Option<Doorbells>,
+        freezer: Option<&Freezer>,
+    ) -> Result<Self> {
         let waker = Waker::new().context("start the drive")?;
         let programs = waker.clone();
         let wake = Arc::new(move || programs.wake());
@@ -44,6 +51,9 @@ impl DriveThread {
                 Doorbells::Mapped => vfio::Doorbells::Mapped,
                 Doorbells::Messages => vfio::Doorbells::Messages,
             });
+        }
+        if let Some(freezer) = freezer {
+            server.freeze_with(freezer.handle(waker.clone()));
         }
         let serve = move || {
             server.run().context("serve the drive")?;

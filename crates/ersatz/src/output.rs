@@ -22,6 +22,12 @@ impl Answer {
         }
     }
 
+    /// Adds another answer: below, and in JSON as `key`.
+    pub fn append(&mut self, key: &str, other: Self) {
+        self.text += &format!("\n{}", other.text);
+        self.json[key] = other.json;
+    }
+
     /// Prints it in one of its forms.
     pub fn print(&self, json: bool) -> Result<()> {
         if json {

@@ -4,7 +4,9 @@ use crate::drive_thread::{Doorbells, DriveThread};
 use crate::interrupt;
 use crate::output::Answer;
 use crate::quantity::bytes;
+use crate::statistics;
 use anyhow::{Context, Result, bail};
+use ersatz_drive::freeze::Freezer;
 use ersatz_drive_file::{DriveFile, Limits, Namespace, NamespaceKind};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
@@ -36,6 +38,11 @@ pub struct Args {
     /// How doorbells are offered, in place of what the drive file says.
     #[arg(long, value_enum)]
     doorbells: Option<Doorbells>,
+    /// Where the guest's QEMU listens for QMP (its option -qmp unix:PATH,server=on,wait=off), now or
+    /// later: the guest's clock is then stopped while a program takes longer on this machine than by
+    /// its model.
+    #[arg(long, value_name = "PATH")]
+    freeze: Option<PathBuf>,
     /// Print two lines of JSON, one when clients may connect and one at the end.
     #[arg(long)]
     json: bool,
@@ -49,11 +56,16 @@ pub fn run(args: &Args) -> Result<()> {
         exit_with_parent(parent)?;
     }
     let file = DriveFile::load(&args.drive, &Limits::of_this_machine())?;
-    let drive = DriveThread::start(&file, &args.socket, args.doorbells)?;
+    let freezer = args.freeze.as_deref().map(Freezer::start).transpose()?;
+    let drive = DriveThread::start(&file, &args.socket, args.doorbells, freezer.as_ref())?;
     let waker = drive.waker();
     interrupt::on_first(move || waker.stop())?;
     announce(&file, args).print(args.json)?;
-    drive.join()?.answer()?.print(args.json)
+    let mut answer = drive.join()?.answer()?;
+    if let Some(freezer) = freezer {
+        answer.append("frozen", statistics::frozen(freezer.statistics()));
+    }
+    answer.print(args.json)
 }
 
 fn announce(file: &DriveFile, args: &Args) -> Answer {

@@ -4,11 +4,13 @@ use crate::output::{Answer, table};
 use crate::quantity::{bytes, count, time};
 use anyhow::{Context, Result, ensure};
 use ersatz_drive::Drive;
+use ersatz_drive::freeze::Frozen;
 use ersatz_engine::Ns;
 use ersatz_host::{Csd, Transfer, command};
 use nvme_spec::vendor::DriveStatistics;
 use nvme_spec::{Csi, NSID_NONE};
 use serde::Serialize;
+use serde_json::json;
 use std::time::Duration;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -157,6 +159,29 @@ impl Statistics {
         json["kept_up"] = (!self.is_late()).into();
         Ok(Answer::new(format!("{table}\n{}", self.verdict()), json))
     }
+}
+
+/// What stopping the guest came to.
+pub fn frozen(frozen: Frozen) -> Answer {
+    let mut text = format!(
+        "The guest stood still {} times, {} in all; stopping and starting it took {}.",
+        count(frozen.count),
+        time(frozen.time.0),
+        time(frozen.overhead.0)
+    );
+    if frozen.missed > 0 {
+        text += &format!(
+            "\nIt could not be stopped {} times: there was no QMP to reach.",
+            count(frozen.missed)
+        );
+    }
+    let json = json!({
+        "count": frozen.count,
+        "time_ns": frozen.time.0,
+        "overhead_ns": frozen.overhead.0,
+        "missed": frozen.missed,
+    });
+    Answer::new(text, json)
 }
 
 impl From<&DriveStatistics> for Statistics {

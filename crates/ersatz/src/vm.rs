@@ -2,8 +2,10 @@
 
 use crate::drive_thread::DriveThread;
 use crate::interrupt;
+use crate::statistics;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use ersatz_drive::freeze::Freezer;
 use ersatz_drive_file::{DriveFile, Limits};
 use ersatz_vm::{
     Accelerator, Environment, Guest, GuestFile, Inherit, MemoryBackend, Progress, Task,
@@ -20,6 +22,7 @@ Examples:
   ersatz vm examples/drives/csd.toml -- nvme list
   ersatz vm examples/drives/csd.toml -- sh -c 'mkfs.ext4 -q /dev/nvme0n1 && ersatz csd list'
   ersatz vm examples/drives/csd.toml --file examples/programs/sum.o -- ersatz csd load /root/sum.o
+  ersatz vm --freeze examples/drives/csd.toml
   ersatz vm --no-drive -- uname -a
 
 The first run fetches QEMU (unless the machine has 10.1 or later), a kernel and tools from Debian's
@@ -53,6 +56,10 @@ pub struct Args {
     /// A file to put into the guest, in /root if GUEST is not given; repeat for more.
     #[arg(long = "file", value_name = "HOST[:GUEST]", value_parser = guest_file)]
     files: Vec<GuestFile>,
+    /// Stop the guest's clock while a program takes longer on this machine than by its model: the
+    /// guest then sees the modelled time.
+    #[arg(long, conflicts_with = "no_drive")]
+    freeze: bool,
     /// How the drive reaches the guest's memory.
     #[arg(long, value_enum, default_value_t = GuestMemory::Shared)]
     guest_memory: GuestMemory,
@@ -119,8 +126,10 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
     let folder = tempfile::tempdir().context("make a folder for the drive's socket")?;
     interrupt::remove_on_interrupt(folder.path().to_owned())?;
     let socket = folder.path().join("drive.sock");
+    let qmp = args.freeze.then(|| folder.path().join("qmp.sock"));
+    let freezer = qmp.as_deref().map(Freezer::start).transpose()?;
     let drive = file
-        .map(|file| DriveThread::start(&file, &socket, None))
+        .map(|file| DriveThread::start(&file, &socket, None, freezer.as_ref()))
         .transpose()?;
     let task = if args.command.is_empty() {
         eprintln!(
@@ -147,6 +156,7 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
             GuestMemory::Messages => MemoryBackend::Plain,
         },
         timeout: args.timeout.map(Duration::from_secs),
+        qmp_socket: qmp,
         ..Guest::default()
     };
     let status = guest.run(&environment, &mut Inherit { log: verbose });
@@ -154,6 +164,9 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
     let status = status?;
     if let (true, Some(statistics)) = (verbose, statistics) {
         eprintln!("{}", statistics.answer()?.text);
+    }
+    if let (true, Some(freezer)) = (verbose, freezer) {
+        eprintln!("{}", statistics::frozen(freezer.statistics()).text);
     }
     Ok(ExitCode::from(u8::try_from(status.0).unwrap_or(1)))
 }

@@ -11,13 +11,19 @@ use std::sync::{Mutex, PoisonError};
 /// One guest at a time: each wants all processors.
 static GUEST: Mutex<()> = Mutex::new(());
 
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
 /// Runs a script in a guest that has the example drive.
 fn guest(options: &[&str], script: &str) -> Run {
+    guest_with(&format!("{ROOT}/examples/drives/csd.toml"), options, script)
+}
+
+/// Runs a script in a guest that has the drive of a drive file.
+fn guest_with(drive: &str, options: &[&str], script: &str) -> Run {
     let _one = GUEST.lock().unwrap_or_else(PoisonError::into_inner);
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-    let drive = format!("{root}/examples/drives/csd.toml");
+    let root = ROOT;
     let program = |name| format!("{root}/examples/programs/{name}.o");
-    let mut command = ersatz(&["vm", &drive, "--timeout", "300"]);
+    let mut command = ersatz(&["vm", drive, "--timeout", "300"]);
     for name in ["count_lines", "filter_lines", "sum"] {
         command.args(["--file", &program(name)]);
     }
@@ -214,6 +220,53 @@ fn a_guest_whose_memory_can_not_be_mapped_is_served_by_messages() {
     )
     .ok();
     assert!(output.contains("/mnt/file: OK"), "{output}");
+}
+
+/// What the model says takes 5 and 11 ms takes far longer here. With the guest's clock standing still
+/// meanwhile, the guest sees the model's time.
+#[test]
+fn a_frozen_guest_sees_a_programs_modelled_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let drive = folder.path().join("drive.toml");
+    let config = "
+        drive = { serial = 'FREEZE01' }
+        media = { kind = 'null' }
+        [[namespace]]\nkind = 'nvm'\nsize = '64 MiB'
+        [[namespace]]\nkind = 'memory'\nsize = '512 MiB'
+        [[namespace]]\nkind = 'compute'\nunits = 1\ncost = { instructions = '35 ps' }";
+    std::fs::write(&drive, config).expect("written");
+    let script = r#"
+        ersatz csd load /root/sum.o --slot 0
+        ersatz csd activate 0
+        ersatz csd fill 0 512MiB
+        for i in 1 2 3 4 5; do
+            ersatz csd exec 0 --range 0:512MiB --param 67108864 --param 8 --json
+            ersatz csd exec 0 --range 0:512MiB --param 134217728 --param 4 --json
+        done
+    "#;
+    let took = |options: &[&str]| -> (Vec<u64>, String) {
+        let drive = drive.to_str().expect("UTF-8");
+        let run = guest_with(drive, options, script);
+        let stderr = run.stderr.clone();
+        let output = run.ok();
+        let took = output.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("\"took_ns\":")?;
+            rest.trim_end_matches('}').parse().ok()
+        });
+        (took.collect(), stderr)
+    };
+    let (running, _) = took(&[]);
+    let (frozen, stderr) = took(&["--freeze", "--verbose"]);
+    assert_eq!((running.len(), frozen.len()), (10, 10));
+    assert!(stderr.contains("The guest stood still "), "{stderr}");
+    assert!(!stderr.contains("could not be stopped"), "{stderr}");
+    eprintln!("running guest: {running:?}, frozen guest: {frozen:?}");
+    // Medians: a guest on a busy machine may lose time of its own.
+    let median = |mut times: Vec<u64>| {
+        times.sort_unstable();
+        times[times.len() / 2]
+    };
+    assert!(median(frozen) < median(running) / 2);
 }
 
 #[test]

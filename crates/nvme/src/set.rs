@@ -335,6 +335,12 @@ pub trait CommandSet: Send {
     /// nothing when there is nothing to do.
     fn advance(&mut self, _now: Ns, _finished: &mut Vec<Finished>) {}
 
+    /// The earliest time from which a program runs whose end is not known yet: nothing that it
+    /// delays can be said to be due. `None` while there is none.
+    fn runs_since(&self) -> Option<Ns> {
+        None
+    }
+
     /// A parked command was aborted, or its controller was reset: it must not be finished any more.
     fn abandon(&mut self, _token: Token) {}
 

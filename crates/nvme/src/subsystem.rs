@@ -111,6 +111,13 @@ impl Subsystem {
             .fold(1 << Csi::Nvm.into_bits(), |all, bit: u64| all | bit)
     }
 
+    /// The earliest time from which a program runs whose end is not known yet.
+    #[must_use]
+    pub fn programs_run_since(&self) -> Option<Ns> {
+        let sets = self.namespaces.iter().map(|namespace| &namespace.set);
+        sets.filter_map(|set| set.runs_since()).min()
+    }
+
     /// When the media wants to be called next.
     #[must_use]
     pub fn next_due(&self) -> Option<Ns> {

@@ -3,8 +3,9 @@
 use super::place::{Range, resolve};
 use super::{compute, said};
 use crate::output::Answer;
-use crate::quantity::{bytes, number, number16, number32};
+use crate::quantity::{bytes, number, number16, number32, time};
 use anyhow::{Context, Result};
+use ersatz_engine::{Clock as _, RealClock};
 use ersatz_host::Csd;
 use ersatz_host::csd::{Job, Ranges};
 use nvme_spec::cp::ProgramType;
@@ -171,9 +172,17 @@ pub fn exec(csd: &mut Csd, args: &Exec) -> Result<Answer> {
         params,
         data: &data,
     };
+    let clock = RealClock::new();
     let result = csd.execute(nsid, &job)?;
-    let json = json!({ "compute": nsid, "slot": args.slot, "result": result });
-    said(format!("{result} ({result:#x})"), json)
+    let took = clock.now();
+    let json = json!({
+        "compute": nsid,
+        "slot": args.slot,
+        "result": result,
+        "took_ns": took.0,
+    });
+    let took = time(took.0);
+    said(format!("{result} ({result:#x}), after {took}"), json)
 }
 
 /// Create a memory range set, and print its identifier.

@@ -219,6 +219,10 @@ impl CommandSet for Cp {
         self.jobs.collect(finished);
     }
 
+    fn runs_since(&self) -> Option<Ns> {
+        self.jobs.run_since()
+    }
+
     fn abandon(&mut self, token: Token) {
         self.jobs.abandon(token);
     }

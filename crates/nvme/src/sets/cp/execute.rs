@@ -282,6 +282,11 @@ impl Jobs {
         }
     }
 
+    /// When the first of the programs began, by the model or earlier, that still run for real.
+    pub(super) fn run_since(&self) -> Option<Ns> {
+        self.schedule.unknown_since()
+    }
+
     /// Drops the job of a command that will not be completed. It keeps its place, so that the others
     /// keep their numbers, but takes no time unless it already runs.
     pub(super) fn abandon(&self, token: Token) {

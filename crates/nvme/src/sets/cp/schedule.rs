@@ -66,6 +66,15 @@ impl<J> Fifo<J> {
         self.waiting.iter().map(|waiting| &waiting.job)
     }
 
+    /// When the first of those arrived whose cost isn't known yet.
+    #[must_use]
+    pub fn unknown_since(&self) -> Option<Ns> {
+        let mut waiting = self.waiting.iter();
+        waiting
+            .find(|waiting| waiting.cost.is_none())
+            .map(|waiting| waiting.arrival)
+    }
+
     /// How long each unit has been booked for.
     pub fn busy(&self) -> impl Iterator<Item = Ns> {
         self.units.iter().map(Timeline::busy)
