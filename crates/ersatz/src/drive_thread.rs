@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use crate::failure::explain_build;
 use crate::statistics::Statistics;
 
 /// How doorbells are offered to clients.
@@ -42,7 +43,7 @@ impl DriveThread {
         let waker = Waker::new().context("start the drive")?;
         let programs = waker.clone();
         let wake = Arc::new(move || programs.wake());
-        let drive = Drive::build(file, &Execution::Threads { wake }).context("build the drive")?;
+        let drive = Drive::build(file, &Execution::Threads { wake }).map_err(explain_build)?;
         let mut server = Server::bind(drive, socket, waker.clone())
             .with_context(|| format!("listen at {}", socket.display()))?;
         if let Some(doorbells) = doorbells {

@@ -1,6 +1,8 @@
 //! What a failure looks like: words on standard error, and an exit status.
 
+use ersatz_drive::BuildError;
 use ersatz_drive_file::DriveFileError;
+use ersatz_sim::SimulationError;
 use std::fmt;
 use std::io;
 use std::process::ExitCode;
@@ -17,22 +19,61 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// A file that the user named is wrong: exit status 2. The words begin with file, line and column.
+#[derive(Debug)]
+pub struct BadFile(pub String);
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadFile {}
+
+/// A drive that can't be is the drive file's mistake: [`Usage`].
+pub fn explain_build(error: BuildError) -> anyhow::Error {
+    match error {
+        BuildError::Femu(_) | BuildError::Page(_) | BuildError::Precondition(_) => {
+            Usage(error.to_string()).into()
+        }
+        _ => anyhow::Error::new(error).context("build the drive"),
+    }
+}
+
+/// What is wrong with a simulation: [`Usage`] where another drive file would be right.
+pub fn explain_simulation(error: SimulationError) -> anyhow::Error {
+    match error {
+        SimulationError::Build(error) => explain_build(error),
+        SimulationError::NoNamespace(_) => Usage(error.to_string()).into(),
+        _ => error.into(),
+    }
+}
+
 /// Tells the user of `error`, and what to exit with.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         // Whoever read our output, `head` perhaps, has seen enough.
         return ExitCode::SUCCESS;
     }
-    if let Some(refused) = error.downcast_ref::<DriveFileError>() {
-        // The message begins with file, line and column, for tools that jump there.
-        eprintln!("{refused}");
-        return ExitCode::from(2);
+    // These begin with file, line and column, for tools that jump there.
+    let refused = error.downcast_ref::<DriveFileError>();
+    let refused = refused.map(|refused| refused as &dyn fmt::Display);
+    let bad = error.downcast_ref::<BadFile>();
+    match refused.or(bad.map(|bad| bad as &dyn fmt::Display)) {
+        Some(words) => eprintln!("{words}"),
+        None => eprintln!("ersatz: {}", describe(error)),
     }
-    eprintln!("ersatz: {}", describe(error));
-    match error.downcast_ref::<Usage>() {
-        Some(_) => ExitCode::from(2),
-        None => ExitCode::FAILURE,
+    if is_usage(error) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
     }
+}
+
+/// Whether what the user gave is wrong, and would be so on any machine.
+pub fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<Usage>() || error.is::<BadFile>() || error.is::<DriveFileError>()
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
@@ -41,7 +82,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// The error and its causes in one line; a cause that the words before end with is not repeated.
-fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let mut words = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if words.is_empty() {

@@ -17,6 +17,7 @@ mod failure;
 mod interrupt;
 mod output;
 mod quantity;
+mod requests;
 mod serve;
 mod simulate;
 mod statistics;

@@ -1,16 +1,13 @@
 //! `ersatz simulate`: a drive without a guest, in virtual time.
 
-use crate::failure::Usage;
+use crate::failure::{Usage, explain_simulation};
 use crate::output::Answer;
 use crate::quantity::{count, time};
+use crate::requests::{self, Requests, TraceOptions};
 use anyhow::{Context, Result};
-use clap::ValueEnum;
-use ersatz_drive::BuildError;
 use ersatz_drive_file::{DriveFile, Limits};
 use ersatz_report::{LatencyCsv, PlotFormat, ReportError, Summary, write_counters};
-use ersatz_sim::trace::{Kind, Trace};
-use ersatz_sim::workload::{self, Workload};
-use ersatz_sim::{Completion, Load, Observer, Options, Simulation, SimulationError};
+use ersatz_sim::{Completion, Observer, Options, Simulation};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::fs::File;
@@ -22,21 +19,23 @@ Examples:
   ersatz simulate d.toml --trace trace.csv --csv latencies.csv --counters counters.json
   ersatz simulate d.toml --workload jobs.toml --seed 7
   ersatz simulate d.toml --workload jobs.fio --plot run.svg
+  ersatz simulate d.toml --trace prxy_0.csv.gz --format msr --device 0 --skip-bad
   ersatz simulate d.toml --trace trace.csv --timeline run.json.gz
   ersatz simulate d.toml --workload jobs.toml --json | jq .operations.read.latency_ns
 
-A workload of two jobs, with fio's keys:
+A workload of two jobs:
   [[job]]
   rw = \"randread\"
-  bs = \"4 KiB\"
+  block_size = \"4 KiB\"
   iodepth = 32
   runtime = \"1 s\"
   [[job]]
   rw = \"write\"
   rate_iops = 1000
   runtime = \"1 s\"
+All keys, formats of traces and what is understood of fio: docs/workloads.md, examples/workloads/.
 
-A trace keeps its times, as jobs with a rate do: any number of its requests may be in the drive at
+A trace keeps its times (without --depth), as jobs with a rate do: any number of its requests may be in the drive at
 once, and a latency is the time from arrival to completion. The same drive file, requests and seed
 give the same results, byte by byte.
 
@@ -57,21 +56,17 @@ pub struct Args {
     /// Requests with their times; the file may be compressed with gzip.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
-    /// Jobs that make requests: TOML, or a job file of fio.
+    /// Jobs that make requests: TOML if the name ends in .toml, else a job file of fio.
     #[arg(long, value_name = "FILE")]
     workload: Option<PathBuf>,
     /// Seed of a workload, in place of the one in its file.
     #[arg(long, value_name = "NUMBER", requires = "workload")]
     seed: Option<u64>,
-    /// How the trace is written.
-    #[arg(long, value_enum, default_value = "csv")]
-    format: Format,
+    #[command(flatten)]
+    options: TraceOptions,
     /// Namespace that the requests go to, in place of the first one with blocks.
     #[arg(long, value_name = "NSID")]
     nsid: Option<u32>,
-    /// Skip lines of the trace that are no request, and count them.
-    #[arg(long)]
-    skip_bad: bool,
     /// Write `index,latency_ns` for each request.
     #[arg(long, value_name = "OUT.csv")]
     csv: Option<PathBuf>,
@@ -89,33 +84,6 @@ pub struct Args {
     json: bool,
 }
 
-/// How a trace is written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// Lines of `time_ns,op,slba,nlb`, op being R, W, T (deallocate) or F (flush).
-    Csv,
-    /// MSR Cambridge: `Timestamp,Hostname,DiskNumber,Type,Offset,Size,ResponseTime`.
-    Msr,
-    /// fio's iolog, version 2 or 3.
-    Fio,
-    /// What blkparse prints; requests arrive when they were issued (action D).
-    Blkparse,
-    /// Storage Performance Council: `ASU,LBA,Size,Opcode,Timestamp`.
-    Spc,
-}
-
-impl Format {
-    fn kind(self) -> Kind {
-        match self {
-            Self::Csv => Kind::Csv,
-            Self::Msr => Kind::Msr,
-            Self::Fio => Kind::Fio,
-            Self::Blkparse => Kind::Blkparse,
-            Self::Spc => Kind::Spc,
-        }
-    }
-}
-
 pub fn run(args: &Args) -> Result<()> {
     // No data is kept, so that the machine's memory does not limit the drive.
     let file = DriveFile::load(&args.drive, &Limits::NONE)?;
@@ -126,39 +94,26 @@ pub fn run(args: &Args) -> Result<()> {
         nsid: args.nsid,
         record: args.plot.is_some() || args.timeline.is_some(),
     };
-    let mut simulation = Simulation::new(&file, options).map_err(explain)?;
-    match (&args.trace, &args.workload) {
-        (Some(path), _) => {
-            let trace = Trace::open(path, args.format.kind(), simulation.block())?;
-            let mut trace = trace.skip_bad(args.skip_bad);
-            let summary = simulate(args, path, &mut simulation, &mut trace)?;
-            answer(&summary, trace.skipped()).print(args.json)
-        }
+    let mut simulation = Simulation::new(&file, options).map_err(explain_simulation)?;
+    let target = simulation.target();
+    let (path, mut requests) = match (&args.trace, &args.workload) {
+        (Some(path), _) => (path, args.options.open(path, target.block)?),
         (None, Some(path)) => {
-            let mut workload = read_workload(args, path, &simulation)?;
-            let summary = simulate(args, path, &mut simulation, &mut workload)?;
-            answer(&summary, 0).print(args.json)
+            let jobs = requests::jobs(path)?;
+            (path, Requests::of_jobs(&jobs, target, args.seed)?)
         }
-        (None, None) => Err(Usage("give --trace or --workload".into()).into()),
-    }
+        (None, None) => return Err(Usage("give --trace or --workload".into()).into()),
+    };
+    let summary = simulate(args, path, &mut simulation, &mut requests)?;
+    answer(&summary, &requests).print(args.json)
 }
 
-fn read_workload(args: &Args, path: &Path, simulation: &Simulation) -> Result<Workload> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {name}"))?;
-    let parsed = workload::parse(&name, &text).map_err(|error| Usage(error.to_string()))?;
-    let (seed, jobs) = parsed;
-    let seed = args.seed.or(seed).unwrap_or(1);
-    Workload::new(&jobs, seed, simulation.block(), simulation.blocks())
-        .map_err(|error| Usage(format!("{name}: {error}")).into())
-}
-
-/// Runs `load`, which comes from the file `from`, and writes all the files that were asked for.
+/// Runs `requests`, which come from the file `from`, and writes all the files that were asked for.
 fn simulate(
     args: &Args,
     from: &Path,
     simulation: &mut Simulation,
-    load: &mut dyn Load,
+    requests: &mut Requests,
 ) -> Result<Summary> {
     // What can't be written is told now, and not after hours.
     for path in [&args.plot, &args.counters].into_iter().flatten() {
@@ -171,7 +126,7 @@ fn simulate(
     let mut observers: Vec<&mut dyn Observer> = vec![&mut progress];
     observers.extend(latencies.as_mut().map(|csv| csv as &mut dyn Observer));
     observers.extend(timeline.as_mut().map(|trace| trace as &mut dyn Observer));
-    let summary = simulation.run(load, &mut observers)?;
+    let summary = simulation.run(requests, &mut observers)?;
     progress.bar.finish_and_clear();
     latencies.map(LatencyCsv::finish).transpose()?;
     timeline.map(ersatz_report::Trace::finish).transpose()?;
@@ -187,17 +142,6 @@ fn simulate(
         summary.plot(path, &names.join(", "))?;
     }
     Ok(summary)
-}
-
-/// A drive that can't be is the drive file's mistake.
-fn explain(error: SimulationError) -> anyhow::Error {
-    match &error {
-        SimulationError::Build(
-            BuildError::Femu(_) | BuildError::Page(_) | BuildError::Precondition(_),
-        )
-        | SimulationError::NoNamespace(_) => Usage(error.to_string()).into(),
-        _ => error.into(),
-    }
 }
 
 /// A line on standard error, if that is a terminal.
@@ -231,17 +175,27 @@ impl Observer for Progress {
     }
 }
 
-fn answer(summary: &Summary, skipped: u64) -> Answer {
-    let mut text = summary.table();
-    if skipped > 0 {
-        text += &format!(
-            "\n\nLines of the trace that were skipped: {}",
-            count(skipped)
-        );
-    }
-    let mut json = summary.to_json();
-    if let Value::Object(fields) = &mut json {
-        fields.insert("skipped_lines".into(), skipped.into());
+fn answer(summary: &Summary, requests: &Requests) -> Answer {
+    let notes = [
+        (
+            "skipped_lines",
+            "Lines of the trace that were skipped",
+            requests.skipped(),
+        ),
+        (
+            "delayed_requests",
+            "Requests whose time was before that of the one above, and was set to that",
+            requests.delayed(),
+        ),
+    ];
+    let (mut text, mut json) = (summary.table(), summary.to_json());
+    for (key, words, number) in notes {
+        if number > 0 {
+            text += &format!("\n\n{words}: {}", count(number));
+        }
+        if let Value::Object(fields) = &mut json {
+            fields.insert(key.into(), number.into());
+        }
     }
     Answer::new(text, json)
 }

@@ -37,6 +37,7 @@ fn each_subcommand_explains_itself_with_examples() {
         &["csd", "set-create"],
         &["csd", "set-delete"],
         &["csd", "stats"],
+        &["simulate"],
     ] {
         let help = run(&[subcommand, &["--help"]].concat()).ok();
         assert!(help.contains("Example"), "{subcommand:?}: {help}");
@@ -56,6 +57,21 @@ fn a_wrong_command_line_exits_with_2() {
             .fails(2)
             .contains("is not a number such as")
     );
+}
+
+#[test]
+fn flash_that_can_not_work_is_the_drive_file_s_mistake() {
+    let text = "[drive]\nserial = \"A\"\n[nand]\nblocks_per_plane = 3\n[ftl]\nmodel = \"femu\"\n\
+                [[namespace]]\nkind = \"nvm\"\nsize = \"1 MiB\"\n";
+    let (folder, path) = file(text);
+    let socket = folder.path().join("s");
+    let served = run(&["serve", &path, "--socket", socket.to_str().expect("UTF-8")]).fails(2);
+    assert!(served.contains("75 % and 95 % of 3 lines"), "{served}");
+    let trace = folder.path().join("trace.csv");
+    std::fs::write(&trace, "0,R,0,1\n").expect("written");
+    let trace = trace.to_str().expect("UTF-8");
+    let simulated = run(&["simulate", &path, "--trace", trace]).fails(2);
+    assert_eq!(served, simulated);
 }
 
 #[test]

@@ -167,6 +167,47 @@ fn a_file_that_cannot_be_written_is_named() {
 }
 
 #[test]
+fn a_job_that_does_not_fit_is_refused_with_its_place() {
+    let folder = Folder::new();
+    folder.write("jobs.fio", "[a]\nrw=read\nsize=1g\n");
+    let refused = folder.simulate(&["--workload", "jobs.fio"]).fails(2);
+    assert!(refused.contains("jobs.fio:1:1: a: size: "), "{refused}");
+    folder.write("jobs.toml", "[[job]]\nrw = \"raed\"\n");
+    let refused = folder.simulate(&["--workload", "jobs.toml"]).fails(2);
+    assert!(refused.contains("jobs.toml:2:6: rw: \"raed\""), "{refused}");
+}
+
+#[test]
+fn the_format_of_a_trace_is_seen_and_a_device_chosen() {
+    let folder = Folder::new();
+    let msr = "128166372003061629,usr,0,Write,0,4096,1\n128166372013061629,usr,1,Read,0,4096,1\n";
+    folder.write("trace.csv", msr);
+    let requests = |words: &[&str]| {
+        let words = [&["--trace", "trace.csv", "--json"], words].concat();
+        let json: Value = serde_json::from_str(&folder.simulate(&words).ok()).expect("JSON");
+        json["total"]["requests"].as_u64()
+    };
+    assert_eq!(requests(&[]), Some(2));
+    assert_eq!(requests(&["--format", "msr", "--device", "1"]), Some(1));
+    folder
+        .simulate(&["--trace", "trace.csv", "--format", "spc"])
+        .fails(1);
+}
+
+#[test]
+fn a_trace_keeps_its_times_or_a_depth() {
+    let folder = Folder::new();
+    folder.write("trace.csv", "0,W,0,8\n900000000,W,8,8\n900000000,W,16,8\n");
+    let duration = |words: &[&str]| {
+        let words = [&["--trace", "trace.csv", "--json"], words].concat();
+        let json: Value = serde_json::from_str(&folder.simulate(&words).ok()).expect("JSON");
+        json["duration_ns"].as_u64()
+    };
+    assert_eq!(duration(&[]), Some(900_200_000));
+    assert_eq!(duration(&["--depth", "1"]), Some(3 * 200_000));
+}
+
+#[test]
 fn bad_lines_are_told_or_skipped_and_counted() {
     let folder = Folder::new();
     folder.write("trace.csv", "0,R,0,8\n0,X,0,8\n");

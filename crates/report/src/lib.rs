@@ -71,11 +71,12 @@ mod text;
 mod trace;
 
 pub use csv::LatencyCsv;
+pub use ersatz_workload::Op;
 pub use file::ReportError;
 pub use flash::{Flash, FlashCounters, write_counters};
 pub use plot::PlotFormat;
 pub use report::Report;
-pub use sample::{Op, Sample};
+pub use sample::Sample;
 pub use summary::{
     ChannelUse, DieUse, Latency, OperationSummary, StatusCount, Summary, Wear, WearBin,
 };

@@ -5,12 +5,12 @@
 //! there is not defined, and what it writes there is gone. So the time of simulating a request
 //! does not depend on its size.
 
-use crate::load::{Completion, Request, Submission};
+use crate::request::{Completion, Submission};
 use ersatz_engine::Ns;
 use ersatz_host::command;
 use ersatz_memory::Mapping;
 use ersatz_pcie::{DmaFault, Host};
-use ersatz_report::Op;
+use ersatz_workload::{Op, Request};
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange};
 use nvme_spec::queue::SglType;
 use nvme_spec::{Cqe, NvmOpcode, SglDescriptor, Sqe, Status};
@@ -152,9 +152,14 @@ impl SimHost {
         queue.tail
     }
 
-    /// Writes the command of a request to a queue that has room; where it is and the tail to ring
+    /// Writes the command of a request to a queue that has room at the time `issued`; where it is and the tail to ring
     /// come back, or nothing when no queue has room.
-    pub fn submit(&mut self, index: u64, request: Request) -> Option<(Submission, u32)> {
+    pub fn submit(
+        &mut self,
+        index: u64,
+        issued: Ns,
+        request: Request,
+    ) -> Option<(Submission, u32)> {
         if !self
             .queues
             .get(self.current)
@@ -167,6 +172,7 @@ impl SimHost {
         let queue = &mut self.queues[self.current];
         let submission = Submission {
             index,
+            issued,
             queue: queue.id,
             request,
             bytes: u64::from(request.nlb) * u64::from(block),

@@ -1,6 +1,6 @@
 //! Who is told what happens.
 
-use crate::load::{Completion, Submission};
+use crate::request::{Completion, Submission};
 use ersatz_ftl::Span;
 use ersatz_report::{LatencyCsv, ReportError, Trace};
 
@@ -42,11 +42,12 @@ impl Observer for Trace {
     fn submitted(&mut self, submission: &Submission) -> Result<(), ReportError> {
         let Submission {
             index,
+            issued,
             queue,
             request,
             bytes,
         } = *submission;
-        self.submitted(request.at, queue, index, request.op, bytes)
+        self.submitted(issued, queue, index, request.op, bytes)
     }
 
     fn booked(&mut self, spans: &[Span]) -> Result<(), ReportError> {

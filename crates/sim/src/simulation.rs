@@ -1,16 +1,16 @@
 //! The loop: from event to event.
 
 use crate::host::{CQ_ENTRIES, SQ_ENTRIES, SimHost};
-use crate::load::{Load, LoadError};
 use crate::observer::Observer;
 use ersatz_drive::{BuildError, Drive, Execution};
-use ersatz_drive_file::{DriveFile, NamespaceKind};
+use ersatz_drive_file::{DriveFile, NamespaceKind, Store};
 use ersatz_engine::Ns;
 use ersatz_ftl::Counters;
 use ersatz_host::command;
 use ersatz_memory::Mapping;
 use ersatz_pcie::{Function, Region};
 use ersatz_report::{Flash, Report, ReportError, Summary};
+use ersatz_workload::{Source, SourceError, Target};
 use nvme_spec::register::{ACQ, AQA, ASQ, Aqa, CC, CSTS, Cc, CcCss, Csts};
 use nvme_spec::{Cqe, Sqe, Status};
 use std::sync::Arc;
@@ -40,9 +40,9 @@ pub enum SimulationError {
     /// The drive gave up.
     #[error("the controller has set its fatal status at {0} ns")]
     Fatal(u64),
-    /// The load can't be read.
+    /// What is asked of the drive can't be read, or has no end.
     #[error(transparent)]
-    Load(#[from] LoadError),
+    Source(#[from] SourceError),
     /// What happens can't be written down.
     #[error(transparent)]
     Output(#[from] ReportError),
@@ -53,8 +53,7 @@ pub struct Simulation {
     drive: Drive,
     host: SimHost,
     doorbells: Arc<Mapping>,
-    block: u32,
-    blocks: u64,
+    target: Target,
     queues: u16,
     now: Ns,
     record: bool,
@@ -63,7 +62,7 @@ pub struct Simulation {
 impl Simulation {
     /// Builds the drive of `file` and brings it up, which takes no time: the first request may
     /// arrive at 0. Whatever the file says, the drive has as many and as long queues as NVMe allows, so that
-    /// requests wait for the drive and not for room in queues.
+    /// requests wait for the drive and not for room in queues. The file of a store is left alone.
     ///
     /// # Errors
     /// When the drive can't be built, or has no blocks.
@@ -72,6 +71,8 @@ impl Simulation {
         file.drive.queues = 64;
         file.drive.queue_entries = CQ_ENTRIES;
         file.drive.admin_latency = Ns::ZERO;
+        // What is written or deallocated here must not be so in somebody's data.
+        file.store = Store::Memory;
         let found = file.namespaces.iter().find_map(|namespace| {
             let wanted = options.nsid.is_none_or(|nsid| nsid == namespace.id);
             match namespace.kind {
@@ -90,8 +91,10 @@ impl Simulation {
             drive,
             host: SimHost::new(nsid, nvm.block),
             doorbells,
-            block: nvm.block,
-            blocks: nvm.size / u64::from(nvm.block),
+            target: Target {
+                block: nvm.block,
+                blocks: nvm.size / u64::from(nvm.block),
+            },
             queues: file.drive.queues,
             now: Ns::ZERO,
             record: options.record,
@@ -101,16 +104,10 @@ impl Simulation {
         Ok(simulation)
     }
 
-    /// Bytes of a logical block.
+    /// The namespace that requests go to.
     #[must_use]
-    pub fn block(&self) -> u32 {
-        self.block
-    }
-
-    /// Logical blocks of the namespace.
-    #[must_use]
-    pub fn blocks(&self) -> u64 {
-        self.blocks
+    pub fn target(&self) -> Target {
+        self.target
     }
 
     /// What the media has counted in all runs. Ageing counts only as wear.
@@ -180,25 +177,25 @@ impl Simulation {
         while self.drive.poll(self.now, &mut self.host) {}
     }
 
-    /// Gives the drive all of `load` and waits until it is done. `observers` are told what happens.
+    /// Gives the drive all of `source` and waits until it is done. `observers` are told what happens.
     /// The summary is of the time from the first arrival to the last completion.
     ///
     /// # Errors
-    /// When the load can't be read, an observer fails, or the controller gives up.
+    /// When the source can't go on, an observer fails, or the controller gives up.
     pub fn run(
         &mut self,
-        load: &mut dyn Load,
+        source: &mut dyn Source,
         observers: &mut [&mut dyn Observer],
     ) -> Result<Summary, SimulationError> {
         let before = Flash::of(&*self.drive.subsystem.media);
         let mut run = Run {
             requests: 0,
-            report: Report::new(load.peek()?.unwrap_or(self.now)),
-            load,
+            report: Report::new(source.peek()?.unwrap_or(self.now)),
+            source,
             observers,
         };
         loop {
-            let arrival = run.load.peek()?;
+            let arrival = run.source.peek()?;
             let due = self.drive.next_due();
             match (arrival, due) {
                 (Some(at), due)
@@ -226,12 +223,12 @@ impl Simulation {
             }
             self.add_queue()?;
         }
-        let Some(request) = run.load.take() else {
+        let Some(request) = run.source.take() else {
             return Ok(false);
         };
         // What had to wait for a queue arrives late at the drive, not at its host.
         self.now = self.now.max(at);
-        let Some((submission, tail)) = self.host.submit(run.requests, request) else {
+        let Some((submission, tail)) = self.host.submit(run.requests, self.now, request) else {
             return Err(SimulationError::Refused("a queue that is full".to_owned()));
         };
         run.requests += 1;
@@ -257,7 +254,8 @@ impl Simulation {
         }
         for completion in self.host.done.drain(..) {
             run.report.add(&completion.sample());
-            run.load.finished(&completion);
+            let job = completion.submission.request.job;
+            run.source.finished(job, completion.due);
             for observer in &mut *run.observers {
                 observer.completed(&completion)?;
             }
@@ -271,7 +269,7 @@ impl Simulation {
 
 /// What a run is about.
 struct Run<'a, 'b> {
-    load: &'a mut dyn Load,
+    source: &'a mut dyn Source,
     observers: &'a mut [&'b mut dyn Observer],
     report: Report,
     requests: u64,

@@ -8,8 +8,9 @@
 use ersatz_drive_file::{DriveFile, Limits, from_femu};
 use ersatz_ftl::femu::Properties;
 use ersatz_report::{LatencyCsv, Summary};
-use ersatz_sim::trace::{Kind, Trace};
-use ersatz_sim::{Op, Options, Simulation};
+use ersatz_sim::{Options, Simulation};
+use ersatz_workload::Op;
+use ersatz_workload::trace::{self, Reader};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Read;
@@ -39,7 +40,8 @@ fn drive(case: &Value) -> DriveFile {
 /// The lines of the latencies, and the summary.
 fn simulate(case: &Path) -> (String, Summary) {
     let drive = drive(&json(&case.join("case.json")));
-    let mut trace = Trace::open(&case.join("trace.csv.gz"), Kind::Csv, 512).expect("recording");
+    let trace = case.join("trace.csv.gz");
+    let mut trace = Reader::open(&trace, trace::Options::new(512)).expect("recording");
     let mut simulation = Simulation::new(&drive, Options::default()).expect("a drive");
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("latency.csv");

@@ -1,12 +1,13 @@
 //! Small drives whose times can be worked out by hand, through the controller and back.
 
-use ersatz_drive_file::{DriveFile, Limits, from_femu};
+use ersatz_drive_file::{DriveFile, Limits, Store, from_femu};
 use ersatz_engine::Ns;
 use ersatz_ftl::femu::Properties;
 use ersatz_ftl::{Resource, Span};
 use ersatz_report::{ReportError, Summary};
-use ersatz_sim::trace::{Kind, Trace};
-use ersatz_sim::{Completion, Observer, Op, Options, Simulation, SimulationError, Submission};
+use ersatz_sim::{Completion, Observer, Options, Simulation, SimulationError, Submission};
+use ersatz_workload::trace::{self, Reader};
+use ersatz_workload::{JobFile, Op, Workload};
 use std::io::Cursor;
 
 const US: u64 = 1_000;
@@ -41,12 +42,8 @@ impl Observer for Told {
 }
 
 fn observe(drive: &DriveFile, trace: &str, options: Options) -> (Told, Summary) {
-    let mut trace = Trace::new(
-        "t".into(),
-        Box::new(Cursor::new(trace.to_owned())),
-        Kind::Csv,
-        512,
-    );
+    let input = Box::new(Cursor::new(trace.to_owned()));
+    let mut trace = Reader::new("t".into(), input, trace::Options::new(512)).expect("a trace");
     let mut simulation = Simulation::new(drive, options).expect("a drive");
     let mut told = Told::default();
     let summary = simulation.run(&mut trace, &mut [&mut told]);
@@ -234,4 +231,50 @@ fn observers_are_told_what_the_flash_does_if_it_is_recorded() {
     let (told, same) = observe(&femu(), trace, Options::default());
     assert!(told.booked.is_empty());
     assert_eq!(same.to_json(), summary.to_json());
+}
+
+#[test]
+fn a_request_that_waits_for_its_job_s_queue_is_late_from_its_arrival_on() {
+    let jobs = "[[job]]\nrw = \"read\"\nrate_iops = 100000\nrequests = 3\niodepth = 1\n";
+    let jobs = JobFile::parse_toml("w", jobs).expect("jobs");
+    let mut simulation = Simulation::new(&parse(FIXED), Options::default()).expect("a drive");
+    let mut workload = Workload::new(&jobs, simulation.target(), 1).expect("they fit");
+    let mut told = Told::default();
+    simulation
+        .run(&mut workload, &mut [&mut told])
+        .expect("a run");
+    let issued: Vec<_> = told.submitted.iter().map(|it| it.issued.0).collect();
+    let latencies: Vec<_> = told.completed.iter().map(|it| it.latency().0).collect();
+    // They arrive 10 us after one another; each takes 40 us.
+    assert_eq!(issued, [0, 40 * US, 80 * US]);
+    assert_eq!(latencies, [40 * US, 70 * US, 100 * US]);
+}
+
+#[test]
+fn a_drive_that_takes_no_time_and_a_job_that_only_time_ends_are_refused() {
+    let null = "[drive]\nserial = \"A\"\n[media]\nkind = \"null\"\n[[namespace]]\n\
+                kind = \"nvm\"\nsize = \"1 MiB\"";
+    let jobs = JobFile::parse_toml("w", "[[job]]\nrw = \"read\"\nruntime = \"1 s\"\n");
+    let mut simulation = Simulation::new(&parse(null), Options::default()).expect("a drive");
+    let jobs = jobs.expect("jobs");
+    let mut workload = Workload::new(&jobs, simulation.target(), 1).expect("they fit");
+    let refused = simulation.run(&mut workload, &mut []).err();
+    let message = refused.map(|error| error.to_string()).unwrap_or_default();
+    assert!(message.contains("its drive takes no time"), "{message}");
+}
+
+#[test]
+fn the_file_of_a_store_is_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("store");
+    std::fs::write(&path, vec![7; 1 << 20]).expect("written");
+    let mut drive = parse(FIXED);
+    drive.store = Store::File(path.clone());
+    simulate(&drive, "0,T,0,256\n0,W,0,1");
+    assert!(
+        std::fs::read(&path)
+            .expect("read")
+            .iter()
+            .all(|&byte| byte == 7)
+    );
 }
