@@ -1,0 +1,121 @@
+use super::*;
+use crate::testing::Device;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn every_name_and_every_identifier_is_there_once() {
+    let names: BTreeSet<_> = all().iter().map(|program| program.name).collect();
+    let ids: BTreeSet<_> = all().iter().map(|program| program.id).collect();
+    assert_eq!(names.len(), all().len());
+    assert_eq!(ids.len(), all().len());
+    for (i, program) in all().iter().enumerate() {
+        assert_eq!(program.id, 0x6572_7361_747a_0001 + i as u64);
+        assert!((1..=program.ranges.len()).contains(&program.required));
+    }
+}
+
+/// A program's section of `docs/builtins.md`, but for its example.
+fn section(program: &Builtin) -> String {
+    let Rate { setup, bandwidth } = program.rate;
+    let mut section = format!("## {}\n\n", program.name);
+    section += &format!(
+        "`{:#x}`: {}.\n\n| | |\n|---|---|\n",
+        program.id, program.summary
+    );
+    for (i, range) in program.ranges.iter().enumerate() {
+        let optional = if i < program.required {
+            ""
+        } else {
+            ", optional"
+        };
+        section += &format!("| range {i}{optional} | {range} |\n");
+    }
+    for (i, parameter) in program.parameters.iter().enumerate() {
+        if !parameter.is_empty() {
+            section += &format!("| CPARAM{} | {parameter} |\n", i + 1);
+        }
+    }
+    if let Some(options) = program.options {
+        section += &format!("| options | {options} |\n");
+    }
+    section += &format!("| result | {} |\n", program.result);
+    let (setup, bandwidth) = (setup.0 / 1000, bandwidth / 1_000_000_000);
+    section + &format!("| time | {setup} µs + bytes ÷ {bandwidth} GB/s |\n")
+}
+
+#[test]
+fn the_documentation_is_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/builtins.md");
+    let text = std::fs::read_to_string(path).expect("docs/builtins.md");
+    for program in all() {
+        let section = section(program);
+        assert!(
+            text.contains(&section),
+            "docs/builtins.md lacks:\n{section}"
+        );
+    }
+    let documented = text.lines().filter(|line| line.starts_with("## ")).skip(1);
+    assert_eq!(documented.count(), all().len());
+}
+
+#[test]
+fn time_is_setup_and_bytes() {
+    let rate = rate(2, 8);
+    assert_eq!(rate.time(0), Ns(2000));
+    assert_eq!(rate.time(8_000_000_000), Ns(1_000_002_000));
+    assert_eq!(rate.time(1), Ns(2001), "rounded up");
+    let slow = Rate {
+        setup: Ns(5),
+        bandwidth: 1,
+    };
+    assert_eq!(slow.time(u64::MAX), Ns::MAX);
+    let unlimited = Rate {
+        setup: Ns(5),
+        bandwidth: 0,
+    };
+    assert_eq!(unlimited.time(u64::MAX), Ns(5));
+}
+
+#[test]
+fn a_segment_outside_of_its_memory_is_a_fault() {
+    let parameters = [8 << 20, 1];
+    for program in all() {
+        let device = Device::new().with(&[0; 10]).again(12 << 20, 8 << 20);
+        let device = device.again(u64::MAX - 100, 50).again(0, 50);
+        let window = device.window();
+        for skip in 0..4 {
+            let segments = window.segments()[skip..].to_vec();
+            let args = Args {
+                parameters,
+                data: &[1; 40],
+                ..Args::default()
+            };
+            let report = program.run(&Window::new(segments), &args, Fuel(0));
+            assert!(report.result.is_err(), "{}", program.name);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Small numbers, so that some of them make sense.
+    #[test]
+    fn no_job_does_harm(
+        program in prop::sample::select(all()),
+        ranges in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 0..4),
+        parameters in prop::array::uniform2(prop_oneof![0u64..120, any::<u64>()]),
+        options in prop::collection::vec(prop_oneof![0u8..3, 0u8..20, any::<u8>()], 0..60),
+    ) {
+        let device = ranges.iter().fold(Device::new(), |device, range| device.with(range));
+        let first = device.run(&program, parameters, &options);
+        prop_assert!(first.reads.is_empty());
+        prop_assert_eq!(first.instructions, 0);
+        // What is not an output stays as it is, and so does what lies between ranges.
+        if let [input, ..] = &ranges[..] && !(program.name.starts_with("aes") && ranges.len() == 1) {
+            prop_assert_eq!(&device.bytes(0), input);
+        }
+        prop_assert!(device.gaps_are_untouched());
+    }
+}
