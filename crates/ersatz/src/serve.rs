@@ -1,40 +1,44 @@
 //! `ersatz serve`: a drive behind a socket.
 
 use crate::drive_thread::{Doorbells, DriveThread};
+use crate::failure::Usage;
 use crate::interrupt;
 use crate::output::Answer;
 use crate::quantity::bytes;
 use crate::statistics;
 use anyhow::{Context, Result, bail};
 use ersatz_drive::freeze::Freezer;
+use ersatz_drive::serve::Waker;
 use ersatz_drive_file::{DriveFile, Limits, Namespace, NamespaceKind};
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
   ersatz serve examples/drives/csd.toml --socket /tmp/drive.sock
   ersatz csd --device vfio-user:/tmp/drive.sock list
+  ersatz serve a.toml b.toml --socket /tmp/a.sock --socket /tmp/b.sock
   qemu-system-x86_64 … -device '{\"driver\": \"vfio-user-pci\",
       \"socket\": {\"type\": \"unix\", \"path\": \"/tmp/drive.sock\"}}'
 
 QEMU has to be 10.1 or later, and the guest's memory shared (memory-backend-memfd,share=on).";
 
-/// Serve a drive over vfio-user until interrupted.
+/// Serve drives over vfio-user until interrupted.
 ///
-/// One client after another is served. What a client leaves behind (namespaces' data, device memory,
+/// Each drive serves one client after another. What a client leaves behind (namespaces' data, device memory,
 /// programs) is there for the next. SIGINT, SIGTERM or SIGHUP ends it: then it prints what the drive
 /// counted, and whether this machine was fast enough for it.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Drive file.
-    #[arg(value_name = "DRIVE.toml")]
-    drive: PathBuf,
-    /// Where to listen. A socket that a dead server left there is replaced.
-    #[arg(long, value_name = "PATH")]
-    socket: PathBuf,
+    /// Drive files, one for each drive.
+    #[arg(value_name = "DRIVE.toml", required = true)]
+    drives: Vec<PathBuf>,
+    /// Where to listen, once for each drive, in the same order. A socket that a dead server left
+    /// there is replaced.
+    #[arg(long = "socket", value_name = "PATH", required = true)]
+    sockets: Vec<PathBuf>,
     /// How doorbells are offered, in place of what the drive file says.
     #[arg(long, value_enum)]
     doorbells: Option<Doorbells>,
@@ -43,7 +47,7 @@ pub struct Args {
     /// its model.
     #[arg(long, value_name = "PATH")]
     freeze: Option<PathBuf>,
-    /// Print two lines of JSON, one when clients may connect and one at the end.
+    /// Print two lines of JSON for each drive, one when clients may connect and one at the end.
     #[arg(long)]
     json: bool,
     /// End when the process with this PID, our parent, ends however it does.
@@ -55,26 +59,54 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(parent) = args.exit_with_parent {
         exit_with_parent(parent)?;
     }
-    let file = DriveFile::load(&args.drive, &Limits::of_this_machine())?;
-    let freezer = args.freeze.as_deref().map(Freezer::start).transpose()?;
-    let drive = DriveThread::start(&file, &args.socket, args.doorbells, freezer.as_ref())?;
-    let waker = drive.waker();
-    interrupt::on_first(move || waker.stop())?;
-    announce(&file, args).print(args.json)?;
-    let mut answer = drive.join()?.answer()?;
-    if let Some(freezer) = freezer {
-        answer.append("frozen", statistics::frozen(freezer.statistics()));
+    let (drives, sockets) = (args.drives.len(), args.sockets.len());
+    if drives != sockets {
+        let why = format!("{drives} drives need as many sockets, {sockets} were given");
+        return Err(Usage(why).into());
     }
-    answer.print(args.json)
+    let files = args
+        .drives
+        .iter()
+        .map(|path| DriveFile::load(path, &Limits::of_this_machine()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let freezer = args.freeze.as_deref().map(Freezer::start).transpose()?;
+    let drives = files
+        .iter()
+        .zip(&args.sockets)
+        .map(|(file, socket)| DriveThread::start(file, socket, args.doorbells, freezer.as_ref()))
+        .collect::<Result<Vec<_>>>()?;
+    let wakers: Vec<_> = drives.iter().map(DriveThread::waker).collect();
+    interrupt::on_first(move || wakers.iter().for_each(Waker::stop))?;
+    for (file, socket) in files.iter().zip(&args.sockets) {
+        announce(file, socket).print(args.json)?;
+    }
+    let ends: Vec<_> = drives.into_iter().map(DriveThread::join).collect();
+    for (file, end) in files.iter().zip(ends) {
+        let mut answer = end?.answer()?;
+        if files.len() > 1 {
+            let serial = &file.drive.serial;
+            answer.text = format!("{serial}\n{}", answer.text);
+            answer.json["serial"] = json!(serial);
+        }
+        if let Some(freezer) = &freezer {
+            answer.append("frozen", statistics::frozen(freezer.statistics()));
+        }
+        answer.print(args.json)?;
+    }
+    Ok(())
 }
 
-fn announce(file: &DriveFile, args: &Args) -> Answer {
-    let (serial, socket) = (&file.drive.serial, args.socket.display());
+fn announce(file: &DriveFile, socket: &Path) -> Answer {
+    let serial = &file.drive.serial;
     let namespaces: Vec<_> = file.namespaces.iter().map(describe).collect();
-    let text = format!("Serving {serial} at {socket}: {}", namespaces.join(", "));
+    let text = format!(
+        "Serving {serial} at {}: {}",
+        socket.display(),
+        namespaces.join(", ")
+    );
     let json = json!({
         "serial": serial,
-        "socket": args.socket.to_string_lossy(),
+        "socket": socket.to_string_lossy(),
         "namespaces": namespaces,
     });
     Answer::new(text, json)

@@ -22,6 +22,7 @@ Examples:
   ersatz vm examples/drives/csd.toml -- nvme list
   ersatz vm examples/drives/csd.toml -- sh -c 'mkfs.ext4 -q /dev/nvme0n1 && ersatz csd list'
   ersatz vm examples/drives/csd.toml --file examples/programs/sum.o -- ersatz csd load /root/sum.o
+  ersatz vm examples/drives/csd.toml examples/drives/tlc-pcie4.toml -- nvme list
   ersatz vm --freeze examples/drives/csd.toml
   ersatz vm --no-drive -- uname -a
 
@@ -29,18 +30,18 @@ The first run fetches QEMU (unless the machine has 10.1 or later), a kernel and 
 packages into a cache of its own ($ERSATZ_CACHE, else ~/.cache/ersatz); nothing is installed.
 The exit status is COMMAND's.";
 
-/// Boot a stock Linux guest in a stock QEMU with the drive attached.
+/// Boot a stock Linux guest in a stock QEMU with drives attached.
 ///
 /// COMMAND runs in the guest, and its output and exit status are passed through; without one there
 /// is a shell. nvme-cli, e2fsprogs, fio and `ersatz` itself are in the guest.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Drive file.
+    /// Drive files; each becomes a drive of the guest, in this order.
     #[arg(value_name = "DRIVE.toml", required_unless_present = "no_drive")]
-    drive: Option<PathBuf>,
+    drives: Vec<PathBuf>,
     /// Boot without a drive.
-    #[arg(long, conflicts_with = "drive")]
+    #[arg(long, conflicts_with = "drives")]
     no_drive: bool,
     /// The guest's memory in MiB; its file system lives there too.
     #[arg(long, value_name = "MiB", default_value_t = 1024,
@@ -113,10 +114,11 @@ fn guest_file(text: &str) -> Result<GuestFile, String> {
 
 pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
     // A wrong drive file is refused before anything is fetched.
-    let file = args
-        .drive
-        .map(|path| DriveFile::load(&path, &Limits::of_this_machine()));
-    let file = file.transpose()?;
+    let files = args
+        .drives
+        .iter()
+        .map(|path| DriveFile::load(path, &Limits::of_this_machine()))
+        .collect::<Result<Vec<_>, _>>()?;
     let cache = ersatz_vm::default_dir().context("no folder for the cache: set ERSATZ_CACHE")?;
     let mut steps = Steps(ProgressBar::no_length());
     let prepared = Environment::prepare(&cache, &mut steps);
@@ -125,12 +127,16 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
 
     let folder = tempfile::tempdir().context("make a folder for the drive's socket")?;
     interrupt::remove_on_interrupt(folder.path().to_owned())?;
-    let socket = folder.path().join("drive.sock");
+    let sockets: Vec<_> = (0..files.len())
+        .map(|number| folder.path().join(format!("drive{number}.sock")))
+        .collect();
     let qmp = args.freeze.then(|| folder.path().join("qmp.sock"));
     let freezer = qmp.as_deref().map(Freezer::start).transpose()?;
-    let drive = file
-        .map(|file| DriveThread::start(&file, &socket, None, freezer.as_ref()))
-        .transpose()?;
+    let drives = files
+        .iter()
+        .zip(&sockets)
+        .map(|(file, socket)| DriveThread::start(file, socket, None, freezer.as_ref()))
+        .collect::<Result<Vec<_>>>()?;
     let task = if args.command.is_empty() {
         eprintln!(
             "A shell in the guest: `exit` powers it off, {} kills it.",
@@ -143,7 +149,7 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
     let guest = Guest {
         memory_mib: args.memory,
         cpus: args.cpus,
-        sockets: drive.iter().map(|_| socket.clone()).collect(),
+        sockets,
         task,
         ersatz: Some(std::env::current_exe().context("find this program")?),
         accelerator: match args.kvm {
@@ -160,10 +166,11 @@ pub fn run(args: Args, verbose: bool) -> Result<ExitCode> {
         ..Guest::default()
     };
     let status = guest.run(&environment, &mut Inherit { log: verbose });
-    let statistics = drive.map(DriveThread::stop).transpose()?;
+    let statistics = drives.into_iter().map(DriveThread::stop);
+    let statistics = statistics.collect::<Result<Vec<_>>>()?;
     let status = status?;
-    if let (true, Some(statistics)) = (verbose, statistics) {
-        eprintln!("{}", statistics.answer()?.text);
+    for (file, statistics) in files.iter().zip(&statistics).filter(|_| verbose) {
+        eprintln!("{}\n{}", file.drive.serial, statistics.answer()?.text);
     }
     if let (true, Some(freezer)) = (verbose, freezer) {
         eprintln!("{}", statistics::frozen(freezer.statistics()).text);

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Drive, SMALL};
+use common::{Drive, Run, SMALL};
 use ersatz_host::command;
 use ersatz_host::driver::{Data, Driver, Options, QueueOptions, Segment, VfioUser};
 use ersatz_vfio_user::{Client, IrqAction, IrqSet, pci};
@@ -12,6 +12,7 @@ use rustix::fs::MemfdFlags;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -162,4 +163,50 @@ fn memory_that_shrinks_after_it_was_mapped_does_not_end_the_drive() {
             .expect("read");
         assert_eq!(csts[0] & 1, 1, "ready");
     });
+}
+
+#[test]
+fn several_drives_of_one_process_are_served_side_by_side() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, socket) = (folder.path().join("b.toml"), folder.path().join("b.sock"));
+    std::fs::write(&file, SMALL.replace("\"SMALL\"", "\"SECOND\"")).expect("a drive file");
+    let second = [&file, Path::new("--socket"), &socket].map(|part| part.to_str().expect("UTF-8"));
+    let drive = Drive::serve(SMALL, &[&second[..], &["--json"]].concat());
+    drive.csd_with(&["write", "0"], b"first").ok();
+    let other = |args: &[&str], input: &[u8]| {
+        let device = format!("vfio-user:{}", socket.display());
+        common::csd_at(&device, args, input)
+    };
+    other(&["write", "0"], b"other").ok();
+    assert_eq!(drive.csd(&["read", "0", "5", "--raw"]).ok(), "first");
+    assert_eq!(other(&["read", "0", "5", "--raw"], b"").ok(), "other");
+    let (code, rest) = drive.interrupt();
+    assert_eq!(code, Some(0));
+    // The second's announcement, and what both counted.
+    let lines: Vec<serde_json::Value> = rest
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let serials: Vec<_> = lines.iter().map(|line| &line["serial"]).collect();
+    assert_eq!(serials.len(), 3);
+    assert_eq!(serials[0], serials[2]);
+    assert_ne!(serials[1], serials[2]);
+    assert!(lines[1..].iter().all(|line| line["completed"].is_number()));
+}
+
+#[test]
+fn each_drive_needs_a_socket() {
+    let files = [
+        common::example("drives/csd.toml"),
+        common::example("drives/csd.toml"),
+    ];
+    let run = Run::of(
+        common::ersatz(&["serve", &files[0], &files[1], "--socket", "/nonexistent/s"])
+            .output()
+            .expect("it starts"),
+    );
+    assert!(
+        run.fails(2)
+            .contains("2 drives need as many sockets, 1 were given")
+    );
 }

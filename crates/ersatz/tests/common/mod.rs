@@ -132,16 +132,7 @@ impl Drive {
     /// The same, with this standard input.
     pub fn csd_with(&self, args: &[&str], input: &[u8]) -> Run {
         let device = format!("vfio-user:{}", self.socket().display());
-        let mut command = ersatz(&["csd", "--device", &device]);
-        command
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        // One that does not read its input may have ended.
-        let _ = child.stdin.take().expect("its input").write_all(input);
-        Run::of(child.wait_with_output().expect("it ends"))
+        csd_at(&device, args, input)
     }
 
     /// The same with `--json`, read.
@@ -171,4 +162,18 @@ impl Drop for Drive {
 /// A file of the repository.
 pub fn example(name: &str) -> String {
     format!("{}/../../examples/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs `ersatz csd` on a device, with this standard input.
+pub fn csd_at(device: &str, args: &[&str], input: &[u8]) -> Run {
+    let mut command = ersatz(&["csd", "--device", device]);
+    command
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // One that does not read its input may have ended.
+    let _ = child.stdin.take().expect("its input").write_all(input);
+    Run::of(child.wait_with_output().expect("it ends"))
 }
