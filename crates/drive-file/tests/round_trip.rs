@@ -237,6 +237,7 @@ fn page() -> impl Strategy<Value = PageDrive> {
             steps,
             rated_erases: steps / 3,
             erase_faults_ppm: steps % 1_000_001,
+            program_faults_ppm: steps / 5 % 1_000_001,
         },
     );
     let buffer = (0..1_u32 << 30, time(), any::<bool>(), 0..100_u32).prop_map(

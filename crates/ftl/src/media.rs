@@ -85,7 +85,8 @@ pub struct Counters {
     pub page_bytes: u64,
     /// Pages that hosts wrote.
     pub host_write_pages: u64,
-    /// Pages that were moved: garbage collection, merges, wear levelling.
+    /// Pages that were moved or that no host wrote: garbage collection, merges, wear levelling,
+    /// failed programs, translation pages.
     pub gc_write_pages: u64,
     /// Pages that hosts read and that were mapped.
     pub host_read_pages: u64,

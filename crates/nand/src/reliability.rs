@@ -23,6 +23,9 @@ pub struct Reliability {
     pub rated_erases: u32,
     /// Of a million erases, how many fail and cost a spare block.
     pub erase_faults_ppm: u32,
+    /// Of a million programs of a block that was erased as often as it is rated for, how many fail;
+    /// of others, more or fewer in proportion to their erases. Without a rating: of all.
+    pub program_faults_ppm: u32,
 }
 
 impl Default for Reliability {
@@ -37,11 +40,20 @@ impl Default for Reliability {
             steps: 0,
             rated_erases: 0,
             erase_faults_ppm: 0,
+            program_faults_ppm: 0,
         }
     }
 }
 
 impl Reliability {
+    /// Of a million programs of a block, how many fail.
+    #[must_use]
+    pub fn program_faults(&self, erases: u32) -> u64 {
+        let worn = u64::from(self.program_faults_ppm) * u64::from(erases);
+        worn.checked_div(self.rated_erases.into())
+            .unwrap_or(self.program_faults_ppm.into())
+    }
+
     /// Steps that a read needs after the first attempt, or `None` when no step helps.
     #[inline]
     #[must_use]
@@ -58,6 +70,19 @@ impl Reliability {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn programs_fail_in_proportion_to_wear() {
+        let mut reliability = Reliability {
+            program_faults_ppm: 50,
+            rated_erases: 1000,
+            ..Reliability::default()
+        };
+        let faults = |it: Reliability| [0, 500, 4000].map(|erases| it.program_faults(erases));
+        assert_eq!(faults(reliability), [0, 25, 200]);
+        reliability.rated_erases = 0;
+        assert_eq!(faults(reliability), [50; 3]);
+    }
 
     #[test]
     fn every_cause_adds_its_steps_until_none_helps() {

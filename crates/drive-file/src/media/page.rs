@@ -139,6 +139,11 @@ const RATED_ERASES: Key = count("rated_erases", 0, u32::MAX as u64, 3_000).means
     "Erases that a block is rated for: 100 % of Percentage Used in the SMART log. 0: unknown. The \
      default is a round figure for TLC.",
 );
+const PROGRAM_FAULTS: Key = count("program_faults_ppm", 0, 1_000_000, 0).means(
+    "Of a million programs of a block that was erased `rated_erases` times, how many fail; of others \
+     in proportion. The pages are programmed elsewhere, and the block is replaced by a spare one when \
+     its line is erased.",
+);
 const ERASE_FAULTS: Key = count("erase_faults_ppm", 0, 1_000_000, 0)
     .means("Of a million erases, how many fail and cost a spare block.");
 
@@ -154,6 +159,7 @@ pub(crate) const RELIABILITY_SECTION: Section = Section {
         STEPS,
         RATED_ERASES,
         ERASE_FAULTS,
+        PROGRAM_FAULTS,
     ],
 };
 
@@ -179,11 +185,14 @@ const REFRESH_AGE: Key = Key::number("refresh_age", Unit::Nanoseconds, 0, LONG)
     .means("Age at which a line is rewritten when it is read; 0: never.");
 const MAPPING_CACHE: Key = Key::number("mapping_cache", Unit::Bytes, 1, 1 << 50)
     .or(Absent::Otherwise("all of it"))
-    .means("How much of the mapping (4 bytes per page) is in memory; the rest is read from flash.");
+    .means(
+        "How much of the mapping (4 bytes per page) is in memory; the rest is read from flash, and \
+         what was changed is written there, in blocks like any other.",
+    );
 const UNMAPPED_READ: Key = time("unmapped_read", 5_000)
     .means("Time of reading a page that was never written. FEMU takes none, and misleads; the default is a round figure for firmware that finds no entry.");
 const SEED: Key = count("seed", 0, i64::MAX as u64, 1)
-    .means("Seed of what is random: which planes have bad blocks, which erases fail.");
+    .means("Seed of what is random: which planes have bad blocks, which erases and programs fail.");
 const PRECONDITION: Key = Key::table("precondition")
     .or(Absent::Otherwise("an empty drive"))
     .means("What was written before the drive's first command.");
@@ -486,6 +495,7 @@ impl PageDrive {
         worn.number(&STEPS, reliability.steps.into());
         worn.number(&RATED_ERASES, reliability.rated_erases.into());
         worn.number(&ERASE_FAULTS, reliability.erase_faults_ppm.into());
+        worn.number(&PROGRAM_FAULTS, reliability.program_faults_ppm.into());
         nand.table_unless_empty(&RELIABILITY, worn);
         nand.number(&SPARE_BLOCKS, self.config.spare_blocks.into());
         nand.number(&FACTORY_BAD, self.config.factory_bad_blocks.into());
@@ -595,6 +605,7 @@ fn read_reliability(mut table: Table<'_, '_>) -> Option<Reliability> {
     let steps = table.number(&STEPS);
     let rated_erases = table.number(&RATED_ERASES);
     let erase_faults_ppm = table.number(&ERASE_FAULTS);
+    let program_faults_ppm = table.number(&PROGRAM_FAULTS);
     table.finish("reliability", &[&RELIABILITY_SECTION]);
     Some(Reliability {
         decode: decode?,
@@ -605,6 +616,7 @@ fn read_reliability(mut table: Table<'_, '_>) -> Option<Reliability> {
         steps: steps?,
         rated_erases: rated_erases?,
         erase_faults_ppm: erase_faults_ppm?,
+        program_faults_ppm: program_faults_ppm?,
     })
 }
 

@@ -148,11 +148,9 @@ impl Buffer {
         }
     }
 
-    /// The slot's program will be done at `end`.
-    pub fn program(&mut self, slot: u32, end: Ns, page: u32) {
-        let it = self.slot(slot);
-        it.programming = true;
-        it.flash = Some(page);
+    /// The slot's program, into the physical page that it names, will be done at `end`.
+    pub fn program(&mut self, slot: u32, end: Ns) {
+        self.slot(slot).programming = true;
         self.programming.push(Reverse((end, slot)));
         self.last_end = self.last_end.max(end);
     }

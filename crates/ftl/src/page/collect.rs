@@ -1,7 +1,7 @@
 //! Garbage collection, wear levelling and refresh: lines are rewritten page by page.
 
-use super::model::{At, PageFtl};
-use super::watch::{Source, Watch};
+use super::model::PageFtl;
+use super::watch::Watch;
 use crate::lines::LineState;
 use crate::media::{MediaEvent, MediaHeap};
 use ersatz_engine::Ns;
@@ -80,7 +80,7 @@ impl<W: Watch> PageFtl<W> {
 
     /// A place for what is collected: where the last free line could not be kept because blocks
     /// failed, the rest of a host's line.
-    fn open_for_collection(&mut self) -> bool {
+    pub(super) fn open_for_collection(&mut self) -> bool {
         let collector = self.gc_frontier();
         if self.open(collector) {
             return true;
@@ -250,14 +250,7 @@ impl<W: Watch> PageFtl<W> {
         let bytes = self.config.geometry.page_bytes.into();
         let unit = old / self.derived.planes;
         let read = self.read_unit(now, unit, bytes, Urgency::Background);
-        self.invalidate(old);
-        let new = self.take_page(frontier, now, lpn);
-        match self.at(lpn) {
-            At::Buffer(slot) => self.buffer.slot(slot).flash = Some(new),
-            _ => self.set(lpn, At::Flash(new)),
-        }
-        self.watch.programmed(new, Source::Page(old));
-        self.counters.gc_write_pages += 1;
+        self.move_page(now, frontier, lpn, old);
         read.unwrap_or_else(|error| error.at)
     }
 
@@ -275,11 +268,13 @@ impl<W: Watch> PageFtl<W> {
         self.forget_reads(line);
         let ppm = u64::from(self.config.reliability.erase_faults_ppm);
         let mut usable = true;
-        for plane in 0..self.spares.len() {
-            if ppm > 0 && self.random.below(1_000_000) < ppm {
-                self.counters.media_errors += 1;
-                match self.spares[plane].checked_sub(1) {
-                    Some(left) => self.spares[plane] = left,
+        for (plane, spare) in (0..).zip(&mut self.spares) {
+            let unprogrammable = self.failing.remove(&(line, plane));
+            let unerasable = ppm > 0 && self.random.below(1_000_000) < ppm;
+            self.counters.media_errors += u64::from(unerasable);
+            if unprogrammable || unerasable {
+                match spare.checked_sub(1) {
+                    Some(left) => *spare = left,
                     None => usable = false,
                 }
             }

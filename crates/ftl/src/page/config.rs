@@ -1,5 +1,6 @@
 //! What a drive is made of.
 
+use super::model::ENTRY;
 use crate::victim::VictimPolicy;
 use ersatz_engine::Ns;
 use ersatz_nand::{Bus, Geometry, GeometryError, PageTimes, ReadPriority, Reliability, Timing};
@@ -70,7 +71,7 @@ pub struct Config {
     pub mapping_cache: Option<u64>,
     /// Time of reading a page that was never written. FEMU takes none, and misleads.
     pub unmapped_read: Ns,
-    /// Seed of what is random: which planes have bad blocks, which erases fail.
+    /// Seed of what is random: which planes have bad blocks, which erases and programs fail.
     pub seed: u64,
 }
 
@@ -118,6 +119,7 @@ impl Default for Config {
                 steps: 8,
                 rated_erases: 3000,
                 erase_faults_ppm: 0,
+                program_faults_ppm: 0,
             },
             over_provisioning: 7.0,
             streams: 1,
@@ -167,7 +169,8 @@ pub enum ConfigError {
     #[error(
         "{lines} lines of {line} pages, {spare} of them kept free or open ({streams} streams, 1 for \
          collection, {urgent} for urgent collection, 1 in reserve), hold {room} pages; \
-         over-provisioning of {over} % leaves a logical space of {logical}"
+         over-provisioning of {over} % leaves a logical space of {logical}, and the mapping \
+         takes {mapping} pages"
     )]
     NoRoom {
         /// Lines of the geometry, without spare blocks.
@@ -186,6 +189,8 @@ pub enum ConfigError {
         over: f64,
         /// Pages of the logical space.
         logical: u64,
+        /// Translation pages in flash.
+        mapping: u64,
     },
     /// More bad blocks than spare ones.
     #[error("{bad} bad blocks from the factory exceed the {spare} spare blocks of a plane")]
@@ -207,6 +212,8 @@ pub(super) struct Derived {
     pub lines: u32,
     pub line_pages: u32,
     pub logical_pages: u32,
+    /// Translation pages that are kept in flash: none when all are in memory.
+    pub mapping_pages: u32,
     /// Collection begins below so many free lines, and writes wait at so many.
     pub start: u32,
     pub urgent: u32,
@@ -280,9 +287,15 @@ impl Config {
         let logical = (physical as f64 / (1.0 + self.over_provisioning / 100.0)) as u64;
         // A collection ends with at least one page more than it began with only if some line has
         // garbage, whatever the host writes: all but the lines below must hold the logical space.
-        let spare = u32::from(self.streams) + 1 + urgent + 1;
+        let spare =
+            u32::from(self.streams) + 1 + urgent + 1 + u32::from(self.mapping_cache.is_some());
         let room = u64::from(lines.saturating_sub(spare)) * u64::from(line_pages);
-        if logical > room || logical == 0 {
+        let (page_bytes, cached) = (
+            u64::from(self.geometry.page_bytes),
+            self.mapping_cache.is_some(),
+        );
+        let mapping = (logical * ENTRY).div_ceil(page_bytes) * u64::from(cached);
+        if logical + mapping > room || logical == 0 {
             return Err(ConfigError::NoRoom {
                 lines,
                 line: line_pages,
@@ -292,6 +305,7 @@ impl Config {
                 room,
                 over: self.over_provisioning,
                 logical,
+                mapping,
             });
         }
         let start = share(self.gc.start_below).max(urgent + 1);
@@ -308,6 +322,7 @@ impl Config {
             lines,
             line_pages,
             logical_pages: logical as u32,
+            mapping_pages: mapping as u32,
             start,
             urgent,
             idle_until: share(self.gc.idle_until),

@@ -11,10 +11,10 @@ use crate::media::{Counters, Extent, Fault, MediaError, Outcome};
 use crate::victim::Victims;
 use ersatz_engine::{Ns, Rng};
 use ersatz_nand::{Package, Urgency};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Bytes of a mapping entry.
-const ENTRY: u64 = 4;
+pub(super) const ENTRY: u64 = 4;
 /// Marks a mapping entry that names a slot of the buffer and not a physical page.
 const IN_BUFFER: u32 = 1 << 31;
 
@@ -83,12 +83,15 @@ pub struct PageFtl<W: Watch = ()> {
     pub(super) lines: Lines,
     pub(super) victims: Victims,
     /// Where each logical page is: 0 nowhere, else physical page + 1, or slot with [`IN_BUFFER`].
+    /// Translation pages follow the pages of the host.
     map: Vec<u32>,
     /// Logical page + 1 by physical page; 0 where the page holds no valid data.
     pub(super) owners: Vec<u32>,
+    /// What was deallocated of pages that hold other data, as parts of [`Cover`].
+    pub(super) trimmed: BTreeMap<u32, u128>,
     pub(super) buffer: Buffer,
     pub(super) cover: Cover,
-    /// By stream; the last one is garbage collection's.
+    /// By stream, then that of garbage collection, and that of translation pages if there are any.
     pub(super) frontiers: Vec<Frontier>,
     pub(super) collection: Option<Collection>,
     /// Pages that collection has to look at before the host's next pages, in 65,536ths; below 0, it
@@ -102,6 +105,8 @@ pub struct PageFtl<W: Watch = ()> {
     reads: Vec<u32>,
     /// Spare blocks left, by die and plane.
     pub(super) spares: Vec<u32>,
+    /// Line and plane of blocks that a program failed in.
+    pub(super) failing: BTreeSet<(u32, u32)>,
     directory: Option<Directory>,
     pub(super) random: Rng,
     /// Whether operations take time; they do not while the drive is aged.
@@ -145,11 +150,10 @@ impl<W: Watch> PageFtl<W> {
         }
         let page_bytes = config.geometry.page_bytes;
         let directory = config.mapping_cache.map(|bytes| {
-            let per_page = (u64::from(page_bytes) / ENTRY).max(1);
-            let pages = u64::from(derived.logical_pages).div_ceil(per_page);
-            let capacity = bytes / u64::from(page_bytes);
-            Directory::new(capacity.min(pages) as u32, pages as u32)
+            let (capacity, pages) = (bytes / u64::from(page_bytes), derived.mapping_pages);
+            Directory::new(capacity.min(pages.into()) as u32, pages)
         });
+        let frontiers = usize::from(config.streams) + 1 + usize::from(directory.is_some());
         // A drive without a buffer still gathers the pages of a unit.
         let least = derived.planes * (u32::from(config.streams) + 1);
         let physical = derived.lines as usize * derived.line_pages as usize;
@@ -157,17 +161,19 @@ impl<W: Watch> PageFtl<W> {
             package: Package::new(&config.geometry, config.timing.clone()),
             lines: Lines::new(derived.lines, derived.line_pages),
             victims: Victims::new(config.gc.policy),
-            map: vec![0; derived.logical_pages as usize],
+            map: vec![0; (derived.logical_pages + derived.mapping_pages) as usize],
             owners: vec![0; physical],
             buffer: Buffer::new(config.buffer.pages.max(least), config.streams),
+            trimmed: BTreeMap::new(),
             cover: Cover::new(page_bytes),
-            frontiers: vec![Frontier::default(); usize::from(config.streams) + 1],
+            frontiers: vec![Frontier::default(); frontiers],
             collection: None,
             owed: 0,
             refresh: VecDeque::new(),
             levelled: false,
             reads: vec![0; derived.lines as usize * derived.dies as usize],
             spares: bad.iter().map(|bad| spare - bad).collect(),
+            failing: BTreeSet::new(),
             directory,
             random,
             timed: true,
@@ -274,13 +280,14 @@ impl<W: Watch> PageFtl<W> {
         let (Some(Access::Miss { write_back }), true) = (access, self.timed) else {
             return now;
         };
-        let home = |page: u32| page % self.derived.dies;
-        let written = write_back.map_or(now, |page| {
-            self.package.program(now, home(page), 0, bytes).end
-        });
-        self.package
-            .read(written, home(page), 0, bytes, Ns::ZERO, Urgency::Host)
-            .end
+        let ready = write_back.map_or(now, |page| self.write_mapping(now, page));
+        match self.at(self.derived.logical_pages + page) {
+            // What can't be read is rebuilt from what pages say of themselves, in no time.
+            At::Flash(at) => self
+                .read_unit(ready, at / self.derived.planes, bytes, Urgency::Host)
+                .unwrap_or_else(|error| error.at),
+            _ => ready,
+        }
     }
 
     /// Time of the retries that a read at `die` and `row` of a line needs, and whether they help.
@@ -355,7 +362,10 @@ impl<W: Watch> PageFtl<W> {
         let mut group: Option<Group> = None;
         for part in self.parts(extent) {
             let ready = self.translate(now, part.lpn, false);
-            let at = self.at(part.lpn);
+            let at = match self.at(part.lpn) {
+                At::Flash(_) if self.is_trimmed(part) => At::Nowhere,
+                at => at,
+            };
             let (slot, page, from_flash) = match at {
                 At::Nowhere => {
                     end = end.max(ready + self.config.unmapped_read);

@@ -40,7 +40,11 @@ impl<W: Watch> PageFtl<W> {
         let overwrites = (f64::from(filled) * how.overwrite.max(0.0)) as u64;
         let mut random = Rng::new(how.seed);
         self.timed = false;
-        let mut done = (0..filled).try_for_each(|lpn| self.place_untimed(lpn));
+        let mapping = (u64::from(filled) * u64::from(self.derived.mapping_pages))
+            .div_ceil(logical.into()) as u32;
+        let mut done = (0..filled)
+            .chain(logical..logical + mapping)
+            .try_for_each(|lpn| self.place_untimed(lpn));
         for number in 0..overwrites {
             if done.is_err() {
                 break;

@@ -13,6 +13,8 @@ pub enum Source {
     },
     /// Another physical page.
     Page(u32),
+    /// The mapping: a part of it that has to leave the controller's memory.
+    Mapping,
 }
 
 /// Told of every movement of data, in order. With it, a store keyed by physical page can prove that

@@ -6,6 +6,7 @@ use crate::lines::LineState;
 use crate::media::{Extent, Fault, MediaError, Outcome};
 use ersatz_engine::Ns;
 use ersatz_nand::Urgency;
+use std::collections::VecDeque;
 
 /// Where the next page of a stream goes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,7 +21,12 @@ pub(super) struct Frontier {
 impl<W: Watch> PageFtl<W> {
     /// The frontier of garbage collection.
     pub(super) fn gc_frontier(&self) -> usize {
-        self.frontiers.len() - 1
+        self.config.streams.into()
+    }
+
+    /// The frontier of translation pages, where not all of them are in memory.
+    pub(super) fn mapping_frontier(&self) -> usize {
+        self.gc_frontier() + 1
     }
 
     /// Pages until the end of the unit that the frontier is in.
@@ -75,15 +81,107 @@ impl<W: Watch> PageFtl<W> {
         page
     }
 
-    /// Programs `pages` pages of the frontier from `first` on, all of one unit.
+    /// Programs `pages` pages of the frontier from `first` on, all of one unit. If that fails, they
+    /// are placed and programmed anew.
     pub(super) fn program_unit(&mut self, now: Ns, frontier: usize, first: u32, pages: u32) -> Ns {
         if !self.timed {
             return now;
         }
+        let end = self.program(now, frontier, first, pages);
+        if self.config.reliability.program_faults_ppm > 0 && self.fails(first) {
+            return self.program_elsewhere(end, frontier, (first..first + pages).collect());
+        }
+        end
+    }
+
+    fn program(&mut self, now: Ns, frontier: usize, first: u32, pages: u32) -> Ns {
         let (_, die, row) = self.place(first / self.derived.planes);
         let bytes = u64::from(pages) * u64::from(self.config.geometry.page_bytes);
         let ready = now.max(self.frontiers[frontier].ready);
         self.package.program(ready, die, row, bytes).end
+    }
+
+    /// Whether the program of the unit of `page` failed. If so, its block is retired when its line is
+    /// erased.
+    fn fails(&mut self, page: u32) -> bool {
+        let planes = self.derived.planes;
+        let (line, die, _) = self.place(page / planes);
+        let ppm = (self.config.reliability).program_faults(self.lines.get(line).erased);
+        let fails = self.random.below(1_000_000) < ppm;
+        if fails {
+            self.counters.media_errors += 1;
+            self.failing.insert((line, die * planes + page % planes));
+        }
+        fails
+    }
+
+    /// Places pages whose program failed anew, until it succeeds; their data is still in the
+    /// controller's memory. When no line is left, the drive is read-only, with its last pages kept
+    /// in that memory.
+    fn program_elsewhere(&mut self, now: Ns, frontier: usize, mut failed: VecDeque<u32>) -> Ns {
+        let mut end = now;
+        while !failed.is_empty() && !self.counters.read_only {
+            let open = if frontier == self.gc_frontier() {
+                self.open_for_collection()
+            } else {
+                self.is_open(frontier) || self.open_for_host(end, frontier)
+            };
+            if !open {
+                self.counters.read_only = true;
+                break;
+            }
+            let first = self.frontiers[frontier].next;
+            for _ in 0..self.unit_room(frontier) {
+                let Some(old) = failed.pop_front() else {
+                    break;
+                };
+                // Unless collection, which made room, has moved it.
+                if let Some(lpn) = self.owners[old as usize].checked_sub(1) {
+                    self.move_page(end, frontier, lpn, old);
+                }
+            }
+            let pages = self.frontiers[frontier].next - first;
+            if pages > 0 {
+                end = self.program(end, frontier, first, pages);
+                if self.fails(first) {
+                    failed.extend(first..first + pages);
+                }
+            }
+        }
+        end
+    }
+
+    /// Gives the data of page `old` a new page of the open frontier.
+    pub(super) fn move_page(&mut self, now: Ns, frontier: usize, lpn: u32, old: u32) {
+        self.invalidate(old);
+        let new = self.take_page(frontier, now, lpn);
+        match self.at(lpn) {
+            At::Buffer(slot) => self.buffer.slot(slot).flash = Some(new),
+            _ => self.set(lpn, At::Flash(new)),
+        }
+        self.watch.programmed(new, Source::Page(old));
+        self.counters.gc_write_pages += 1;
+    }
+
+    /// Writes a translation page to flash, and gives the time at which it is there.
+    pub(super) fn write_mapping(&mut self, now: Ns, page: u32) -> Ns {
+        let frontier = self.mapping_frontier();
+        if !self.is_open(frontier) && !self.open_for_host(now, frontier) {
+            self.counters.read_only = true;
+            self.counters.media_errors += 1;
+            return now;
+        }
+        let lpn = self.derived.logical_pages + page;
+        if let At::Flash(old) = self.at(lpn) {
+            self.invalidate(old);
+        }
+        let first = self.take_page(frontier, now, lpn);
+        self.set(lpn, At::Flash(first));
+        self.watch.programmed(first, Source::Mapping);
+        self.counters.gc_write_pages += 1;
+        let end = self.program_unit(now, frontier, first, 1);
+        self.pay(now, frontier, 1);
+        end
     }
 
     pub(super) fn write_extent(&mut self, now: Ns, extent: Extent, stream: u16) -> Outcome {
@@ -125,8 +223,14 @@ impl<W: Watch> PageFtl<W> {
         };
         self.watch.accepted(slot, part.from, part.to);
         let full = self.cover.full;
+        let trimmed = self.untrim(part);
         let it = self.buffer.slot(slot);
-        it.covered = if whole { full } else { it.covered | covered };
+        // What was deallocated need not be read from flash either.
+        it.covered = if whole {
+            full
+        } else {
+            it.covered | covered | trimmed
+        };
         if it.covered == full
             && let Some(old) = it.flash.take()
         {
@@ -241,34 +345,10 @@ impl<W: Watch> PageFtl<W> {
         }
         let pages = self.frontiers[frontier].next - first;
         let end = self.program_unit(ready, frontier, first, pages);
-        for (page, slot) in (first..).zip(slots) {
-            self.buffer.program(*slot, end, page);
+        for slot in slots {
+            self.buffer.program(*slot, end);
         }
         end
-    }
-
-    /// Deallocates the pages that the extent covers wholly. The others keep all that they hold: a
-    /// page is either valid or not.
-    pub(super) fn trim_extent(&mut self, extent: Extent) {
-        let page_bytes = self.config.geometry.page_bytes;
-        for part in self
-            .parts(extent)
-            .filter(|part| part.from == 0 && part.to == page_bytes)
-        {
-            let flash = match self.at(part.lpn) {
-                At::Nowhere => continue,
-                At::Flash(page) => Some(page),
-                At::Buffer(slot) => {
-                    let flash = self.buffer.slot(slot).flash.take();
-                    self.buffer.kill(slot);
-                    flash
-                }
-            };
-            if let Some(page) = flash {
-                self.invalidate(page);
-            }
-            self.set(part.lpn, At::Nowhere);
-        }
     }
 
     /// Whether a line is written and not being collected.
