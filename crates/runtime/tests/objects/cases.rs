@@ -22,15 +22,17 @@ impl Case {
     }
 }
 
+/// A case, by path, versions and check.
 macro_rules! case {
     ($source:literal, $cpus:expr, $check:ident) => {
-        Case {
+        $crate::cases::Case {
             source: $source,
             cpus: $cpus,
             check: $check,
         }
     };
 }
+pub(crate) use case;
 
 pub const CASES: &[Case] = &[
     case!("examples/programs/count_lines.c", 1..=4, count_lines),
@@ -51,13 +53,13 @@ pub const CASES: &[Case] = &[
 const PLENTY: Fuel = Fuel(50_000_000);
 
 /// Device memory with ranges in it.
-struct Device {
+pub struct Device {
     memory: Arc<Mapping>,
     segments: Vec<Segment>,
 }
 
 impl Device {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             memory: Arc::new(Mapping::anonymous("device", 1 << 20).expect("map")),
             segments: Vec::new(),
@@ -65,7 +67,7 @@ impl Device {
     }
 
     /// A range at `offset` that holds `bytes`.
-    fn with(mut self, offset: u64, bytes: &[u8]) -> Self {
+    pub fn with(mut self, offset: u64, bytes: &[u8]) -> Self {
         self.memory.write(offset, bytes).expect("inside");
         self.segments.push(Segment {
             memory: Arc::clone(&self.memory),
@@ -75,7 +77,7 @@ impl Device {
         self
     }
 
-    fn run(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> Report {
+    pub fn run(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> Report {
         let window = Window::new(self.segments.clone());
         let args = Args {
             parameters,
@@ -85,14 +87,14 @@ impl Device {
         program.run(&window, &args, PLENTY)
     }
 
-    fn result(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> u64 {
+    pub fn result(&self, program: &dyn Program, parameters: [u64; 2], data: &[u8]) -> u64 {
         self.run(program, parameters, data)
             .result
             .expect("no fault")
     }
 
     /// The bytes of a range.
-    fn bytes(&self, range: usize) -> Vec<u8> {
+    pub fn bytes(&self, range: usize) -> Vec<u8> {
         let segment = &self.segments[range];
         let mut bytes = vec![0; segment.len as usize];
         segment
@@ -102,7 +104,7 @@ impl Device {
         bytes
     }
 
-    fn words(&self, range: usize) -> Vec<u64> {
+    pub fn words(&self, range: usize) -> Vec<u64> {
         let bytes = self.bytes(range);
         let words = bytes.as_chunks::<8>().0.iter();
         words.map(|word| u64::from_le_bytes(*word)).collect()
@@ -110,10 +112,10 @@ impl Device {
 }
 
 /// A small generator of numbers, the same in each run.
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
@@ -123,7 +125,7 @@ impl Numbers {
 }
 
 /// Lines as a server's log has them.
-fn log(lines: u64) -> Vec<u8> {
+pub fn log(lines: u64) -> Vec<u8> {
     let mut numbers = Numbers(2026);
     let mut text = String::new();
     for line in 0..lines {

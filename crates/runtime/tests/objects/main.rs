@@ -6,10 +6,16 @@
 
 mod cases;
 mod rebuild;
+mod samples;
 
-use cases::{CASES, Case};
+use cases::Case;
 use ersatz_runtime::{Ebpf, Program, Runtime};
 use std::path::PathBuf;
+
+/// Every case.
+fn cases() -> impl Iterator<Item = &'static Case> {
+    cases::CASES.iter().chain(samples::CASES)
+}
 
 /// The object of a case as it is in the repository.
 fn checked_in(case: &Case) -> Box<dyn Program> {
@@ -26,7 +32,7 @@ fn workspace() -> PathBuf {
 
 #[test]
 fn the_objects_in_the_repository_do_what_they_say() {
-    for case in CASES {
+    for case in cases() {
         println!("{}", case.source);
         (case.check)(&*checked_in(case));
     }
@@ -47,7 +53,7 @@ fn every_source_has_its_object_and_every_example_a_case() {
             }
             assert!(path.with_extension("o").exists(), "{name} has no object");
             let source = format!("{folder}/{name}");
-            let covered = CASES.iter().any(|case| case.source == source);
+            let covered = cases().any(|case| case.source == source);
             assert!(
                 covered || !folder.starts_with("examples"),
                 "{name} has no case"

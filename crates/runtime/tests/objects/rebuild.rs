@@ -1,12 +1,13 @@
 //! Compiles the sources and checks that the results behave as the objects in the repository do.
 
-use crate::cases::{CASES, Case};
-use crate::workspace;
+use crate::cases::Case;
+use crate::{cases, samples, workspace};
 use ersatz_runtime::{Ebpf, Runtime};
 use ersatz_vm::packages::{self, Prefix};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// clang with the bpf target, and the versions of the instruction set that it knows.
 struct Compiler {
@@ -84,6 +85,20 @@ impl Clang {
 }
 
 impl Compiler {
+    /// The one that all tests use: to fetch it once is enough.
+    fn get() -> &'static Self {
+        static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
+            let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+            Compiler::find(&folder).unwrap_or_else(|why| {
+                panic!(
+                    "no clang with the bpf target here, and none to fetch: install one, or name it \
+                     in ERSATZ_CLANG\n{why}"
+                )
+            })
+        });
+        &COMPILER
+    }
+
     /// `ERSATZ_CLANG`, or what the machine has, or the distribution's.
     fn find(folder: &Path) -> Result<Self, String> {
         std::fs::write(folder.join("probe.c"), "int main(void) { return 0; }\n").expect("write");
@@ -137,21 +152,54 @@ fn check(case: &Case, compiler: &Compiler, folder: &Path) -> usize {
 #[test]
 fn objects_built_anew_do_the_same() {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-    let compiler = Compiler::find(&folder).unwrap_or_else(|why| {
-        panic!(
-            "no clang with the bpf target here, and none to fetch: install one, or name it in \
-             ERSATZ_CLANG\n{why}"
-        )
-    });
+    let compiler = Compiler::get();
     assert!(workspace().join("examples/programs/ersatz.h").exists());
-    let built: usize = CASES
-        .iter()
-        .map(|case| check(case, &compiler, &folder))
-        .sum();
+    let built: usize = cases().map(|case| check(case, compiler, &folder)).sum();
     announce(&format!(
         "{built} device programs compiled with {} for versions {:?} of the instruction set",
         compiler.clang.name(),
         compiler.cpus
     ));
-    assert!(built >= CASES.len());
+    assert!(built >= cases().count());
+}
+
+/// What a program for CEMU looks like, with a header of its own beside it.
+const FOR_CEMU: &str = r#"
+#include "cemu_def.h"
+
+long long vadd(struct cemu_args *args) {
+    int numr = args->numr;
+    long long size = args->cparam1;
+    int *in = ((int **)args->mr_addr)[1];
+    int *out = ((int **)args->mr_addr)[0];
+
+    assert(numr == 2);
+    for (int i = 0; i < size; i++)
+        out[i] = in[i * 2] + in[i * 2 + 1];
+    return size;
+}
+"#;
+const HEADER_OF_CEMU: &str = r#"
+#ifndef CEMU_DEF_H
+#define CEMU_DEF_H
+#error "the other header comes first"
+#endif
+"#;
+
+#[test]
+fn a_program_for_cemu_compiles_as_it_is() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cemu");
+    std::fs::create_dir_all(&folder).expect("folder");
+    let compiler = Compiler::get();
+    let (source, object) = (folder.join("vadd.c"), folder.join("vadd.o"));
+    std::fs::write(&source, FOR_CEMU).expect("write");
+    std::fs::write(folder.join("cemu_def.h"), HEADER_OF_CEMU).expect("write");
+    let header = workspace().join("examples/programs/cemu_def.h");
+    let header = header.to_str().expect("a path in UTF-8");
+    let flags = ["-mcpu=v3", "-DCEMU_PROGRAM=vadd", "-include", header];
+    let compiled = compiler.clang.compile(&flags, &source, &object);
+    compiled.unwrap_or_else(|words| panic!("{words}"));
+    let image = std::fs::read(&object).expect("what clang wrote");
+    let program = Ebpf::default().load(&image, "").expect("a program");
+    samples::vadd_cemu(&*program);
 }
