@@ -31,6 +31,23 @@ pub struct ComputeConfig {
     pub ageing: Ns,
 }
 
+impl ComputeConfig {
+    /// So many units of one class, first come, first served, without a cost of switching.
+    #[must_use]
+    pub fn fifo(units: u16) -> Self {
+        Self {
+            classes: vec![ClassConfig {
+                name: "unit".into(),
+                units,
+            }],
+            policy: Policy::Fifo,
+            time_slice: Ns::MAX,
+            context_switch: Ns::ZERO,
+            ageing: Ns::MAX,
+        }
+    }
+}
+
 /// What is known of a job when it arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Job {
@@ -145,6 +162,11 @@ impl<J> Compute<J> {
         Ok(number)
     }
 
+    /// What a job arrived with, if its end is not certain.
+    pub fn get_mut(&mut self, number: Number) -> Option<&mut J> {
+        self.jobs.get_mut(&number).map(|present| &mut present.load)
+    }
+
     /// What a job costs has become known; what it arrived with comes back, if it is not done.
     pub fn known(&mut self, number: Number, cost: Ns) -> Option<&mut J> {
         let present = self.jobs.get_mut(&number)?;
@@ -203,6 +225,12 @@ impl<J> Compute<J> {
     #[must_use]
     pub fn next_due(&self) -> Option<Ns> {
         self.pools.iter().filter_map(Pool::next_due).min()
+    }
+
+    /// Since when a job runs whose cost is not known: what is decided after that waits for it.
+    #[must_use]
+    pub fn unknown_since(&self) -> Option<Ns> {
+        self.pools.iter().filter_map(Pool::unknown_since).min()
     }
 
     /// The jobs whose end is not certain.

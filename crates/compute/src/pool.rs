@@ -450,6 +450,11 @@ impl Pool {
         end.into_iter().chain(arrival).min()
     }
 
+    /// Since when the unit has its job whose slice ends nobody knows when.
+    pub(crate) fn unknown_since(&self) -> Option<Ns> {
+        self.open.map(|index| self.units[index].since)
+    }
+
     /// How long each unit has been occupied, up to the last slice that is over.
     pub(crate) fn busy(&self) -> impl Iterator<Item = Ns> {
         self.units.iter().map(|unit| unit.busy)

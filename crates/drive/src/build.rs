@@ -10,7 +10,7 @@ use ersatz_ftl::page::{self, PageFtl};
 use ersatz_ftl::{Fault, Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_nvme::set::CommandSet;
-use ersatz_nvme::sets::cp::Picoseconds;
+use ersatz_nvme::sets::cp::{ComputeConfig, Picoseconds, UnitCost};
 use ersatz_nvme::sets::{
     Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, NvmConfigError, Slm, SlmConfig,
 };
@@ -242,8 +242,11 @@ fn compute_set(
     };
     let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
     let config = CpConfig {
-        units: compute.units,
-        instruction: Picoseconds(compute.instruction_cost.0),
+        units: ComputeConfig::fifo(compute.units),
+        costs: vec![UnitCost::instructions(Picoseconds(
+            compute.instruction_cost.0,
+        ))],
+        placements: Vec::new(),
         slots: compute.slots,
         max_activated: compute.max_activated,
         memory_range_sets: compute.memory_range_sets,
@@ -254,6 +257,7 @@ fn compute_set(
         budget: Fuel(compute.budget),
         types: vec![(ProgramType::EBPF, ebpf)],
         reaches: memories.to_vec(),
+        reads: ids(file, |kind| matches!(kind, NamespaceKind::Nvm(_))),
     };
     Ok(Cp::new(config, executor))
 }

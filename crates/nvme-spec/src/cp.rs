@@ -117,6 +117,17 @@ pub struct ExecuteCdw2 {
     pub rsid: u16,
 }
 
+/// CDW14 of Execute Program, which the specification reserves. **Vendor specific.**
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct ExecuteCdw14 {
+    /// The job group; 0 for none.
+    pub group: u8,
+    /// Reserved, to be 0.
+    #[bits(24)]
+    pub rsvd: u32,
+}
+
 /// The dwords of Execute Program. Its data are NUMR [`crate::slm::MemoryRange`], then bytes for
 /// the program. The completion's DW0-1 is the program's return value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +145,11 @@ pub struct Execute {
     pub cparam1: u64,
     /// CDW12-13: Command Parameter 2.
     pub cparam2: u64,
+    /// CDW14 bits 7:0, **vendor specific**: the job group, 0 for none. See [`crate::vendor`].
+    pub group: u8,
+    /// CDW15, **vendor specific**: what the job takes in ns, where the drive's cost model for
+    /// the program is that the command says so; else 0.
+    pub runtime: u32,
 }
 
 impl Execute {
@@ -147,6 +163,8 @@ impl Execute {
             dlen: sqe.mptr as u32,
             cparam1: sqe.cdw10_11(),
             cparam2: sqe.cdw12_13(),
+            group: ExecuteCdw14::from_bits(sqe.cdw14).group(),
+            runtime: sqe.cdw15,
         }
     }
 
@@ -159,6 +177,8 @@ impl Execute {
                 .into_bits(),
             cdw3: self.numr,
             mptr: self.dlen.into(),
+            cdw14: ExecuteCdw14::new().with_group(self.group).into_bits(),
+            cdw15: self.runtime,
             ..Sqe::new(CpOpcode::ExecuteProgram, nsid)
         };
         sqe.set_cdw10_11(self.cparam1);
@@ -246,6 +266,8 @@ mod tests {
             dlen: 0x44,
             cparam1: 1 << 40,
             cparam2: 6,
+            group: 7,
+            runtime: 8,
         };
         let sqe = execute.into_sqe(5);
         let dword =
@@ -258,6 +280,7 @@ mod tests {
             (dword(10), dword(11), dword(12), dword(13)),
             (0, 1 << 8, 6, 0)
         );
+        assert_eq!((dword(14), dword(15)), (7, 8));
         assert_eq!(Execute::from_sqe(&sqe), execute);
     }
 

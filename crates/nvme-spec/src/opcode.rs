@@ -101,6 +101,8 @@ open! {
         ProgramActivationManagement = 0x88,
         /// Memory Range Set Management (CP).
         MemoryRangeSetManagement = 0x89,
+        /// Job Group Management: vendor specific, Ersatz's own; see [`crate::vendor`].
+        JobGroupManagement = 0xC4,
     }
 }
 

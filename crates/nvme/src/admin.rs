@@ -19,7 +19,7 @@ use nvme_spec::queue::Psdt;
 use nvme_spec::{AdminOpcode, Fid, NSID_ALL, NSID_NONE, Sqe, Status};
 
 /// Admin commands that every controller here knows; those of command sets are with them.
-pub(crate) const COMMANDS: [AdminOpcode; 14] = [
+pub(crate) const COMMANDS: [AdminOpcode; 15] = [
     AdminOpcode::DeleteIoSq,
     AdminOpcode::CreateIoSq,
     AdminOpcode::GetLogPage,
@@ -34,6 +34,7 @@ pub(crate) const COMMANDS: [AdminOpcode; 14] = [
     AdminOpcode::LoadProgram,
     AdminOpcode::ProgramActivationManagement,
     AdminOpcode::MemoryRangeSetManagement,
+    AdminOpcode::JobGroupManagement,
 ];
 
 impl Controller {
@@ -65,7 +66,8 @@ impl Controller {
             }
             AdminOpcode::LoadProgram
             | AdminOpcode::ProgramActivationManagement
-            | AdminOpcode::MemoryRangeSetManagement => {
+            | AdminOpcode::MemoryRangeSetManagement
+            | AdminOpcode::JobGroupManagement => {
                 self.on_namespace(now, number, sqe, subsystem, host, |set, cx| set.admin(cx))
             }
             opcode => Err(NvmeError::new(

@@ -213,7 +213,7 @@ impl Controller {
     fn run_due(&mut self, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
         let mut progress = false;
         loop {
-            let media = subsystem.next_due().filter(|&due| due <= now);
+            let media = subsystem.media_due().filter(|&due| due <= now);
             let own = self.heap.next_due().filter(|&due| due <= now);
             match (media, own) {
                 (Some(media), own) if own.is_none_or(|own| media <= own) => {

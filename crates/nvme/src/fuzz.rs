@@ -6,7 +6,7 @@
 mod commands;
 mod witness;
 
-use crate::sets::cp::Picoseconds;
+use crate::sets::cp::{ComputeConfig, Picoseconds, UnitCost};
 use crate::sets::{Cp, CpConfig, Executor, Nvm, NvmConfig, Slm, SlmConfig};
 use crate::{
     Controller, ControllerConfig, DriveIdentity, Front, Link, LinkConfig, Namespace, Subsystem,
@@ -580,8 +580,9 @@ fn subsystem(kind: u8) -> Option<Subsystem> {
         frame: 512,
     };
     let cp = CpConfig {
-        units: 2,
-        instruction: Picoseconds(400),
+        units: ComputeConfig::fifo(2),
+        costs: vec![UnitCost::instructions(Picoseconds(400))],
+        placements: Vec::new(),
         slots: 2,
         max_activated: 1,
         memory_range_sets: 2,
@@ -592,6 +593,7 @@ fn subsystem(kind: u8) -> Option<Subsystem> {
         budget: Fuel(2000),
         types: vec![(ProgramType::VendorFirst, Arc::new(Ebpf::new(limits)))],
         reaches: vec![MEMORY],
+        reads: vec![NVM],
     };
     let namespace = |nsid, set| Namespace {
         nsid,

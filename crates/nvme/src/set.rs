@@ -220,6 +220,16 @@ impl Cx<'_> {
         self.traffic.inside += bytes;
     }
 
+    /// The media by itself.
+    pub(crate) fn flash(&mut self) -> Flash<'_> {
+        Flash {
+            now: self.now,
+            traffic: self.traffic,
+            media: self.media,
+            heap: self.heap,
+        }
+    }
+
     /// When the media has read `at`.
     ///
     /// # Errors
@@ -260,6 +270,30 @@ impl Cx<'_> {
     /// Tells the media of a request that was refused; when the refusal is posted comes back.
     pub fn media_refused(&mut self, operation: Operation) -> Ns {
         self.media.refused(self.now, operation, self.heap)
+    }
+}
+
+/// The media, for work that no command waits for with a [`Cx`].
+pub struct Flash<'a> {
+    /// The time.
+    pub now: Ns,
+    pub(crate) traffic: &'a mut Traffic,
+    pub(crate) media: &'a mut dyn Media,
+    pub(crate) heap: &'a mut MediaHeap,
+}
+
+impl Flash<'_> {
+    /// When the media has read `at`.
+    ///
+    /// # Errors
+    /// The media's.
+    pub fn read(&mut self, at: Extent) -> Outcome {
+        self.media.read(self.now, at, self.heap)
+    }
+
+    /// Counts bytes that moved inside of the drive.
+    pub fn moved_inside(&mut self, bytes: u64) {
+        self.traffic.inside += bytes;
     }
 }
 
@@ -333,7 +367,12 @@ pub trait CommandSet: Send {
 
     /// Finishes parked commands whose end has become known. Called often: must cost next to
     /// nothing when there is nothing to do.
-    fn advance(&mut self, _now: Ns, _finished: &mut Vec<Finished>) {}
+    fn advance(&mut self, _flash: &mut Flash<'_>, _finished: &mut Vec<Finished>) {}
+
+    /// When [`CommandSet::advance`] has something to do, unless something else happens before.
+    fn next_due(&self) -> Option<Ns> {
+        None
+    }
 
     /// The earliest time from which a program runs whose end is not known yet: nothing that it
     /// delays can be said to be due. `None` while there is none.

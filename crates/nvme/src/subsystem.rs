@@ -2,7 +2,7 @@
 
 use crate::error::NvmeError;
 use crate::link::Link;
-use crate::set::{CommandSet, Cx, Finished, Peers, Token};
+use crate::set::{CommandSet, Cx, Finished, Flash, Peers, Token};
 use crate::statistics::{HostCounters, Traffic};
 use ersatz_engine::Ns;
 use ersatz_ftl::{Media, MediaHeap, Outcome};
@@ -118,9 +118,16 @@ impl Subsystem {
         sets.filter_map(|set| set.runs_since()).min()
     }
 
-    /// When the media wants to be called next.
+    /// When the media or a command set wants to be called next.
     #[must_use]
     pub fn next_due(&self) -> Option<Ns> {
+        let sets = self.namespaces.iter();
+        let sets = sets.filter_map(|namespace| namespace.set.next_due());
+        sets.chain(self.media_due()).min()
+    }
+
+    /// When the media wants to be called next.
+    pub(crate) fn media_due(&self) -> Option<Ns> {
         self.heap.next_due()
     }
 
@@ -138,8 +145,14 @@ impl Subsystem {
 
     /// Lets command sets finish what they have parked.
     pub(crate) fn advance(&mut self, now: Ns) {
+        let mut flash = Flash {
+            now,
+            traffic: &mut self.traffic,
+            media: &mut *self.media,
+            heap: &mut self.heap,
+        };
         for namespace in &mut self.namespaces {
-            namespace.set.advance(now, &mut self.finished);
+            namespace.set.advance(&mut flash, &mut self.finished);
         }
     }
 

@@ -351,6 +351,7 @@ impl Csd {
             dlen: data.len() as u32,
             cparam1: job.params[0],
             cparam2: job.params[1],
+            ..Execute::default()
         }
         .into_sqe(nsid);
         let data = match data.is_empty() {

@@ -12,7 +12,7 @@ use nvme_spec::log::{
     LidSupported, ReachabilityAssociation, ReachabilityAssociationsHeader, ReachabilityGroup,
     ReachabilityGroupsHeader, SmartHealth, SupportedLogPages,
 };
-use nvme_spec::vendor::DriveStatistics;
+use nvme_spec::vendor::{DriveStatistics, JobStatistics};
 use nvme_spec::{Csi, Lid, NSID_ALL, NSID_NONE, Status};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -36,10 +36,11 @@ const PAGES: [Lid; 9] = [
 ];
 
 /// Log pages of the Computational Programs command set.
-const PROGRAM_PAGES: [Lid; 3] = [
+const PROGRAM_PAGES: [Lid; 4] = [
     Lid::ProgramList,
     Lid::DownloadableProgramTypes,
     Lid::MemoryRangeSets,
+    JobStatistics::LID,
 ];
 
 impl Controller {

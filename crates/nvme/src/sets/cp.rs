@@ -2,34 +2,40 @@
 //! (CP).
 //!
 //! A program is loaded in chunks into a slot, activated, and executed on ranges of memory
-//! namespaces that the command names or that a memory range set was created of. Jobs take modelled
-//! time, [`CpConfig::instruction`] for each instruction, on one of the compute units.
+//! namespaces that the command names or that a memory range set was created of. What a job costs
+//! follows from a [`CostModel`]; when it gets one of the compute units, a scheduler of
+//! `ersatz-compute` decides, by the quality of service of the job's group if it has one.
 //!
 //! What this does not do: there are no programs of the device's own, and a running program can't
 //! be stopped before its budget is used up. What a program that fails has written stays written.
 //!
-//! Read next: `programs` (slots), `ranges` (what a program may touch), `execute` (from the command
-//! to its completion), [`schedule`] (when a job runs in modelled time), `executor` (where it runs
-//! in real time).
+//! Read next: `programs` (slots), `ranges` (what a program may touch), `execute` (the command),
+//! `jobs` (from there to its completion), `executor` (where programs run in real time), `services`
+//! (what they may ask of the drive), `groups` (job groups and the log page on jobs).
 
 mod execute;
 mod executor;
+mod groups;
+mod jobs;
 mod programs;
 mod ranges;
-pub mod schedule;
+mod services;
 
-pub use execute::{BUDGET_USED_UP, MAX_DATA, MAX_JOBS, PROGRAM_FAULT};
+pub use ersatz_compute::{ClassConfig, ComputeConfig, CostModel, Picoseconds, Policy, Speed};
+pub use execute::{BUDGET_USED_UP, MAX_DATA, MAX_JOB_BYTES, MAX_JOBS, PROGRAM_FAULT};
 pub use executor::Executor;
+pub use groups::JOB_GROUP_IN_USE;
 
 use crate::error::NvmeError;
-use crate::set::{CommandSet, Cx, Effect, Finished, Form, Page, Step, Token};
+use crate::set::{CommandSet, Cx, Effect, Finished, Flash, Form, Page, Step, Token};
 use ersatz_engine::Ns;
 use ersatz_runtime::{Fuel, Runtime};
-use execute::Jobs;
+use jobs::Jobs;
 use nvme_spec::admin::Lid;
 use nvme_spec::cp::ProgramType;
 use nvme_spec::identify::IdentifyNamespaceCp;
 use nvme_spec::log::{CpLogHeader, DownloadableProgramType};
+use nvme_spec::vendor::JobStatistics;
 use nvme_spec::{AdminOpcode, CpOpcode, Csi, Status};
 use programs::Programs;
 use ranges::RangeSets;
@@ -56,26 +62,46 @@ const EFFECTS: [Effect; 2] = [
     },
 ];
 
-/// The price of an instruction, in picoseconds.
+/// What the work of programs costs on a class of units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Picoseconds(pub u64);
+pub struct UnitCost {
+    /// How fast they are.
+    pub speed: Speed,
+    /// How cost follows from work, unless a [`Placement`] says otherwise.
+    pub model: CostModel,
+}
 
-impl Picoseconds {
-    /// What `instructions` take, rounded up to a nanosecond.
+impl UnitCost {
+    /// A price for each instruction.
     #[must_use]
-    pub fn cost(self, instructions: u64) -> Ns {
-        let picoseconds = u128::from(self.0) * u128::from(instructions);
-        Ns(u64::try_from(picoseconds.div_ceil(1000)).unwrap_or(u64::MAX))
+    pub const fn instructions(price: Picoseconds) -> Self {
+        Self {
+            speed: Speed::ONE,
+            model: CostModel::Instructions(price),
+        }
     }
+}
+
+/// Where the programs of a type run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The type.
+    pub ptype: ProgramType,
+    /// Index of the class of units.
+    pub class: usize,
+    /// How cost follows from work, if not as for other programs there.
+    pub model: Option<CostModel>,
 }
 
 /// What a compute namespace is like.
 #[derive(Clone)]
 pub struct CpConfig {
-    /// Compute units: programs that run at the same time in modelled time; at least 1.
-    pub units: u16,
-    /// What an instruction takes on one.
-    pub instruction: Picoseconds,
+    /// Compute units, and how they are shared out.
+    pub units: ComputeConfig,
+    /// What work costs, for each class of units.
+    pub costs: Vec<UnitCost>,
+    /// Program types that do not run on the first class, or have costs of their own.
+    pub placements: Vec<Placement>,
     /// Program slots (PIND 0 to `slots` - 1).
     pub slots: u16,
     /// Programs that can be activated at the same time (MAXACT); 0 for no limit.
@@ -96,12 +122,31 @@ pub struct CpConfig {
     pub types: Vec<(ProgramType, Arc<dyn Runtime>)>,
     /// NSIDs of the memory namespaces whose memory programs may work on.
     pub reaches: Vec<u32>,
+    /// NSIDs of the namespaces whose blocks programs may read.
+    pub reads: Vec<u32>,
 }
 
 impl CpConfig {
     fn runtime(&self, ptype: ProgramType) -> Option<&dyn Runtime> {
         let (_, runtime) = self.types.iter().find(|(known, _)| *known == ptype)?;
         Some(&**runtime)
+    }
+
+    /// Which class of units a program runs on, and how its cost follows from its work.
+    fn placement(&self, ptype: ProgramType) -> (usize, CostModel) {
+        let mut placements = self.placements.iter();
+        let placement = placements.find(|placement| placement.ptype == ptype);
+        let class = placement.map_or(0, |placement| placement.class);
+        let of_class = self.costs.get(class).map(|cost| cost.model);
+        let model = placement.and_then(|placement| placement.model).or(of_class);
+        (
+            class,
+            model.unwrap_or(CostModel::Instructions(Picoseconds(0))),
+        )
+    }
+
+    fn speed(&self, class: usize) -> Speed {
+        self.costs.get(class).map_or(Speed::ONE, |cost| cost.speed)
     }
 }
 
@@ -114,7 +159,7 @@ impl fmt::Debug for CpConfig {
             .collect::<Vec<_>>();
         f.debug_struct("CpConfig")
             .field("units", &self.units)
-            .field("instruction", &self.instruction)
+            .field("costs", &self.costs)
             .field("slots", &self.slots)
             .field("types", &types)
             .finish_non_exhaustive()
@@ -134,7 +179,7 @@ impl Cp {
     /// The namespace of `config`, without programs; they will run where `executor` says.
     #[must_use]
     pub fn new(config: CpConfig, executor: Executor) -> Self {
-        let jobs = Jobs::new(config.units, config.instruction, config.budget, executor);
+        let jobs = Jobs::new(&config.units, executor);
         Self {
             config,
             programs: Programs::default(),
@@ -170,6 +215,7 @@ impl CommandSet for Cp {
                     .manage_activation(cx, &self.config, &self.jobs)
             }
             AdminOpcode::MemoryRangeSetManagement => self.sets.manage(cx, &self.config, &self.jobs),
+            AdminOpcode::JobGroupManagement => self.manage_group(cx),
             _ => Err(Status::INVALID_OPCODE.into()),
         }
     }
@@ -207,6 +253,7 @@ impl CommandSet for Cp {
                 ))
             }
             Lid::MemoryRangeSets => Some(page(&self.sets.list())),
+            JobStatistics::LID => Some(self.job_statistics()),
             _ => None,
         }
     }
@@ -215,8 +262,16 @@ impl CommandSet for Cp {
         0
     }
 
-    fn advance(&mut self, _now: Ns, finished: &mut Vec<Finished>) {
-        self.jobs.collect(finished);
+    fn advance(&mut self, flash: &mut Flash<'_>, finished: &mut Vec<Finished>) {
+        self.jobs.collect(flash, finished);
+    }
+
+    fn next_due(&self) -> Option<Ns> {
+        self.jobs.next_due()
+    }
+
+    fn disconnect(&mut self, now: Ns) {
+        self.jobs.disconnect(now);
     }
 
     fn runs_since(&self) -> Option<Ns> {

@@ -12,7 +12,7 @@ use ersatz_host::Error;
 use ersatz_host::driver::{DmaBuffer, Driver, Options, Transport};
 use ersatz_memory::Mapping;
 use ersatz_nand::{Geometry, PageTimes};
-use ersatz_nvme::sets::cp::Picoseconds;
+use ersatz_nvme::sets::cp::{ComputeConfig, Picoseconds, UnitCost};
 use ersatz_nvme::sets::{Cp, CpConfig, Executor, Nvm, NvmConfig, Slm, SlmConfig};
 use ersatz_nvme::{
     Controller, ControllerConfig, DriveIdentity, FirmwareConfig, Front, Link, LinkConfig,
@@ -296,8 +296,9 @@ fn subsystem(setup: Setup) -> Subsystem {
     })
     .expect("device memory");
     let cp = CpConfig {
-        units: 1,
-        instruction: INSTRUCTION,
+        units: ComputeConfig::fifo(1),
+        costs: vec![UnitCost::instructions(INSTRUCTION)],
+        placements: Vec::new(),
         slots: 4,
         max_activated: setup.max_activated,
         memory_range_sets: 2,
@@ -308,6 +309,7 @@ fn subsystem(setup: Setup) -> Subsystem {
         budget: Fuel(setup.budget),
         types: vec![(EBPF, Arc::new(Ebpf::new(Limits::default())))],
         reaches: vec![MEMORY],
+        reads: vec![BLOCKS_512, BLOCKS_4K],
     };
     let namespace = |nsid, set| Namespace {
         nsid,

@@ -44,7 +44,7 @@ fn every_log_page_that_is_said_to_be_supported_is_there_and_no_other() {
     let (_rig, mut driver) = attach();
     let supported: SupportedLogPages = of(&log(&mut driver, Lid::SupportedLogPages, 1024));
     for lid in 0..=0xFF {
-        let nsid = if (0x82..=0x84).contains(&lid) {
+        let nsid = if matches!(lid, 0x82..=0x84 | 0xC1) {
             COMPUTE
         } else {
             0
@@ -57,7 +57,7 @@ fn every_log_page_that_is_said_to_be_supported_is_there_and_no_other() {
             assert_eq!(found, Err(Status::INVALID_LOG_PAGE), "{lid:#x}");
         }
     }
-    for lid in [0, 1, 2, 3, 4, 5, 0x1A, 0x1B, 0x82, 0x83, 0x84] {
+    for lid in [0, 1, 2, 3, 4, 5, 0x1A, 0x1B, 0x82, 0x83, 0x84, 0xC1] {
         assert!(supported.lids[lid].lsupp(), "{lid:#x}");
     }
 }

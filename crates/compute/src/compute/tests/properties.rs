@@ -205,6 +205,7 @@ fn a_job_beside_one_of_unknown_cost_ends_before_that_is_known() {
         compute.advance(Ns(6));
         compute.known(other, Ns(30));
         compute.known(short, Ns(25));
+        assert_eq!(compute.unknown_since(), Some(Ns(0)));
         for now in [6, 30, 36] {
             assert!(compute.next_due().is_none_or(|due| due > Ns(5)));
             compute.advance(Ns(now));
@@ -230,6 +231,7 @@ fn a_job_beside_one_of_unknown_cost_ends_before_that_is_known() {
         compute.advance(Ns(60));
         let told = std::iter::from_fn(|| compute.take_done()).find(|done| done.load == 5);
         assert_eq!(told.map(|done| done.at), Some(Ns(57)), "{policy:?}");
+        assert_eq!(compute.unknown_since(), None);
     }
 }
 

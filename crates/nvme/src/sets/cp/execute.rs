@@ -1,24 +1,28 @@
 //! Execute Program: from the command to its completion.
 
-use super::executor::{Done, Executor, Work};
-use super::schedule::Fifo;
-use super::{Cp, Picoseconds, ranges};
+use super::executor::Work;
+use super::jobs::{Job, Price};
+use super::services::DriveServices;
+use super::{Cp, ranges};
 use crate::error::NvmeError;
-use crate::set::{Cx, Finished, Step, Token};
+use crate::set::{Cx, Step};
+use ersatz_compute::{CostModel, GroupId};
 use ersatz_engine::Ns;
-use ersatz_runtime::{Fault, Fuel, Program, Window};
+use ersatz_runtime::{Fault, Program, Segment};
 use nvme_spec::Status;
-use nvme_spec::cp::Execute;
+use nvme_spec::cp::{Execute, ExecuteCdw14, ProgramType};
 use nvme_spec::slm::MemoryRange;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes that Execute Program may bring along, range descriptors included (DLEN).
 pub const MAX_DATA: u64 = 64 << 10;
 
-/// Jobs that a compute namespace takes at a time: what all queues together could hold would be
-/// gigabytes of data. One more is refused, with Insufficient Program Resources.
-pub const MAX_JOBS: usize = 1024;
+/// Jobs that a compute namespace takes at a time: as many as 64 queues of 1024 entries hold. One
+/// more is refused, with Insufficient Program Resources.
+pub const MAX_JOBS: usize = 1 << 16;
+/// Bytes of commands' data and ranges that the jobs whose programs have not yet run may keep in
+/// memory: all queues together could hold gigabytes. A job beyond is refused in the same way.
+pub const MAX_JOB_BYTES: u64 = 64 << 20;
 
 /// The program faulted: SCT 1h, C0h, vendor specific, because no standard status says so.
 pub const PROGRAM_FAULT: Status = Status::new(1, 0xC0);
@@ -36,7 +40,7 @@ fn status_of(fault: &Fault) -> Status {
 }
 
 /// What a job ended with, in the words that its host's programmer needs.
-fn failure(program: &dyn Program, fault: &Fault) -> NvmeError {
+pub(super) fn failure(program: &dyn Program, fault: &Fault) -> NvmeError {
     let reason = match fault.pc().and_then(|pc| program.place(pc)) {
         Some(place) => format!("{fault} ({place})"),
         None => fault.to_string(),
@@ -47,6 +51,9 @@ fn failure(program: &dyn Program, fault: &Fault) -> NvmeError {
 impl Cp {
     pub(super) fn execute(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let execute = Execute::from_sqe(cx.sqe);
+        if ExecuteCdw14::from_bits(cx.sqe.cdw14).rsvd() != 0 {
+            return Err(NvmeError::field("bits 31:8 of CDW14 are reserved"));
+        }
         self.check(&execute)?;
         if execute.dlen > 0 && cx.link.is_modelled() {
             // All that was checked is checked again then: much may happen until the data is here.
@@ -60,8 +67,10 @@ impl Cp {
     /// The command's data has arrived: the job begins as soon as a unit is free.
     pub(super) fn execute_arrived(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let execute = Execute::from_sqe(cx.sqe);
-        let program = Arc::clone(self.check(&execute)?);
-        self.jobs.check_room(cx.now)?;
+        let (ptype, program) = self.check(&execute)?;
+        let program = Arc::clone(program);
+        let held = u64::from(execute.dlen) + u64::from(execute.numr) * size_of::<Segment>() as u64;
+        self.jobs.check_room(cx.now, held)?;
         let mut data = vec![0; execute.dlen as usize];
         cx.receive(&mut data)?;
         // Not more than DLEN, as `check` has seen.
@@ -71,21 +80,71 @@ impl Cp {
         } else {
             Arc::clone(self.sets.get(execute.rsid)?)
         };
+        let (class, price) = self.price(ptype, &execute);
+        let bytes = window.segments().iter().map(|segment| segment.len).sum();
+        let services = DriveServices::new(cx, &self.config.reads, self.jobs.prints());
         let job = Job {
             token: cx.token,
             pind: execute.pind,
             rsid: execute.rsid,
-            program,
+            class,
+            group: GroupId(execute.group),
+            bytes,
+            held,
+            price,
+            program: Arc::clone(&program),
+            services: Arc::new(services),
             outcome: Err(Status::INTERNAL_ERROR.into()),
+            copied: 0,
+            ran: false,
             abandoned: Arc::default(),
         };
-        let parameters = [execute.cparam1, execute.cparam2];
-        self.jobs.start(cx.now, job, window, parameters, of_program)
+        let work = Work {
+            program,
+            window,
+            parameters: [execute.cparam1, execute.cparam2],
+            data: of_program,
+            budget: self.config.budget,
+            services: Arc::clone(&job.services),
+            abandoned: Arc::clone(&job.abandoned),
+        };
+        self.jobs.start(job, work, &mut cx.flash())
+    }
+
+    /// The class of units that a program runs on, and what its job will cost there.
+    fn price(&self, ptype: ProgramType, execute: &Execute) -> (usize, Price) {
+        let (class, model) = self.config.placement(ptype);
+        let price = Price {
+            model,
+            speed: self.config.speed(class),
+            given: Ns(execute.runtime.into()),
+        };
+        (class, price)
     }
 
     /// Checks all that can be told without the command's data.
-    fn check(&self, execute: &Execute) -> Result<&Arc<dyn Program>, NvmeError> {
-        let program = self.programs.active(execute.pind, &self.config)?;
+    fn check(&self, execute: &Execute) -> Result<(ProgramType, &Arc<dyn Program>), NvmeError> {
+        let (ptype, program) = self.programs.active(execute.pind, &self.config)?;
+        let (_, model) = self.config.placement(ptype);
+        match (model, execute.runtime) {
+            (CostModel::Given, 0) => {
+                return Err(NvmeError::field(
+                    "the command has to say what the job takes",
+                ));
+            }
+            (CostModel::Given, _) | (_, 0) => {}
+            (_, _) => {
+                return Err(NvmeError::field(
+                    "what the job takes is not the command's to say",
+                ));
+            }
+        }
+        if !self.jobs.has_group(GroupId(execute.group)) {
+            return Err(NvmeError::field(format!(
+                "there is no job group {}",
+                execute.group
+            )));
+        }
         if execute.rsid != 0 && execute.numr != 0 {
             return Err(NvmeError::field("a memory range set, and ranges besides"));
         }
@@ -100,198 +159,6 @@ impl Cp {
         if execute.rsid != 0 {
             self.sets.get(execute.rsid)?;
         }
-        Ok(program)
-    }
-}
-
-/// An Execute Program command between its arrival and its booking.
-struct Job {
-    token: Token,
-    pind: u16,
-    rsid: u16,
-    program: Arc<dyn Program>,
-    outcome: Result<u64, NvmeError>,
-    /// Shared with its [`Work`], which is on another thread.
-    abandoned: Arc<AtomicBool>,
-}
-
-/// A job that is booked: until its end it occupies its program and its set. That this is the
-/// modelled end makes a host see the same whatever this machine's speed.
-#[derive(Debug)]
-struct Booked {
-    end: Ns,
-    pind: u16,
-    rsid: u16,
-}
-
-/// All jobs of a compute namespace.
-pub(super) struct Jobs {
-    schedule: Fifo<Job>,
-    booked: Vec<Booked>,
-    instruction: Picoseconds,
-    budget: Fuel,
-    executor: Executor,
-}
-
-impl std::fmt::Debug for Jobs {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jobs")
-            .field("waiting", &self.schedule.waiting().len())
-            .field("booked", &self.booked)
-            .field("executor", &self.executor)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Jobs {
-    pub(super) fn new(
-        units: u16,
-        instruction: Picoseconds,
-        budget: Fuel,
-        executor: Executor,
-    ) -> Self {
-        let (schedule, booked) = (Fifo::new(units), Vec::new());
-        Self {
-            schedule,
-            booked,
-            instruction,
-            budget,
-            executor,
-        }
-    }
-
-    /// Whether a job of the program in slot `pind` waits or runs.
-    pub(super) fn run_program(&self, now: Ns, pind: u16) -> bool {
-        self.schedule.waiting().any(|job| job.pind == pind)
-            || self
-                .booked
-                .iter()
-                .any(|job| job.pind == pind && job.end > now)
-    }
-
-    /// Whether a job on the set `rsid` waits or runs.
-    pub(super) fn use_set(&self, now: Ns, rsid: u16) -> bool {
-        self.schedule.waiting().any(|job| job.rsid == rsid)
-            || self
-                .booked
-                .iter()
-                .any(|job| job.rsid == rsid && job.end > now)
-    }
-
-    fn check_room(&mut self, now: Ns) -> Result<(), NvmeError> {
-        self.booked.retain(|job| job.end > now);
-        if self.schedule.waiting().len() + self.booked.len() < MAX_JOBS {
-            return Ok(());
-        }
-        let reason = format!("{MAX_JOBS} jobs wait or run");
-        Err(NvmeError::transient(
-            Status::INSUFFICIENT_PROGRAM_RESOURCES,
-            reason,
-        ))
-    }
-
-    fn start(
-        &mut self,
-        now: Ns,
-        job: Job,
-        window: Arc<Window>,
-        parameters: [u64; 2],
-        data: Vec<u8>,
-    ) -> Result<Step, NvmeError> {
-        let program = Arc::clone(&job.program);
-        let work = Work {
-            program,
-            window,
-            parameters,
-            data,
-            budget: self.budget,
-            abandoned: Arc::clone(&job.abandoned),
-        };
-        let number = self.schedule.arrive(now, job);
-        let Some(done) = self.executor.submit(number, work) else {
-            return Ok(Step::Parked);
-        };
-        self.record(done);
-        match self.next() {
-            Some(Finished {
-                at,
-                outcome: Ok(result),
-                ..
-            }) => Ok(Step::At {
-                at,
-                result,
-                to_host: 0,
-            }),
-            Some(Finished {
-                at,
-                outcome: Err(error),
-                ..
-            }) => Err(NvmeError {
-                at: Some(at),
-                ..error
-            }),
-            // Others are before it: `collect` will finish it.
-            None => Ok(Step::Parked),
-        }
-    }
-
-    /// Notes what came of a run.
-    fn record(&mut self, (number, report): Done) {
-        let instructions = report.as_ref().map_or(0, |report| report.instructions);
-        let Some(job) = self
-            .schedule
-            .known(number, self.instruction.cost(instructions))
-        else {
-            return;
-        };
-        job.outcome = match report {
-            Some(report) => report
-                .result
-                .map_err(|fault| failure(&*job.program, &fault)),
-            None => Err(NvmeError::new(
-                Status::INTERNAL_ERROR,
-                "the runtime panicked",
-            )),
-        };
-    }
-
-    /// Books the next job whose turn it is.
-    fn next(&mut self) -> Option<Finished> {
-        loop {
-            let (job, booking) = self.schedule.book()?;
-            self.booked.push(Booked {
-                end: booking.end,
-                pind: job.pind,
-                rsid: job.rsid,
-            });
-            if !job.abandoned.load(Ordering::Relaxed) {
-                return Some(Finished {
-                    token: job.token,
-                    at: booking.end,
-                    outcome: job.outcome,
-                });
-            }
-        }
-    }
-
-    /// Finishes the jobs whose end has become known.
-    pub(super) fn collect(&mut self, finished: &mut Vec<Finished>) {
-        while let Some(done) = self.executor.poll() {
-            self.record(done);
-            finished.extend(std::iter::from_fn(|| self.next()));
-        }
-    }
-
-    /// When the first of the programs began, by the model or earlier, that still run for real.
-    pub(super) fn run_since(&self) -> Option<Ns> {
-        self.schedule.unknown_since()
-    }
-
-    /// Drops the job of a command that will not be completed. It keeps its place, so that the others
-    /// keep their numbers, but takes no time unless it already runs.
-    pub(super) fn abandon(&self, token: Token) {
-        for job in self.schedule.waiting().filter(|job| job.token == token) {
-            job.abandoned.store(true, Ordering::Relaxed);
-        }
+        Ok((ptype, program))
     }
 }

@@ -1,5 +1,8 @@
 //! Where programs run for real: at once, or on threads of their own.
 
+use super::services::DriveServices;
+use ersatz_compute::Number;
+use ersatz_engine::Ns;
 use ersatz_runtime::{Args, Fuel, Program, Report, Window};
 use std::fmt;
 use std::io;
@@ -15,29 +18,52 @@ pub(super) struct Work {
     pub(super) parameters: [u64; 2],
     pub(super) data: Vec<u8>,
     pub(super) budget: Fuel,
+    pub(super) services: Arc<DriveServices>,
     /// Nobody wants the result any more: a program that has not begun shall not begin.
     pub(super) abandoned: Arc<AtomicBool>,
 }
 
 impl Work {
-    /// `None` when the runtime panicked: its own mistake, that must not take the thread away from
-    /// the jobs that wait for it.
-    fn run(&self) -> Option<Report> {
+    fn run(&self) -> Run {
         if self.abandoned.load(Ordering::Relaxed) {
-            return Some(Report::default());
+            return Run {
+                report: Some(Report::default()),
+                measured: Ns::ZERO,
+            };
         }
         let args = Args {
             parameters: self.parameters,
             data: &self.data,
-            ..Args::default()
+            services: &*self.services,
         };
         let run = || self.program.run(&self.window, &args, self.budget);
-        catch_unwind(AssertUnwindSafe(run)).ok()
+        let begin = processor_time();
+        let report = catch_unwind(AssertUnwindSafe(run)).ok();
+        Run {
+            report,
+            measured: processor_time() - begin,
+        }
     }
 }
 
+/// Processor time of this thread.
+fn processor_time() -> Ns {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let part = |part: i64| u64::try_from(part).unwrap_or(0);
+    Ns::from_secs(part(time.tv_sec)) + Ns(part(time.tv_nsec))
+}
+
+/// What came of a run.
+pub(super) struct Run {
+    /// `None` when the runtime panicked: its own mistake, that must not take the thread away from
+    /// the jobs that wait for it.
+    pub(super) report: Option<Report>,
+    /// Processor time that it took.
+    pub(super) measured: Ns,
+}
+
 /// What came of a run, and of which.
-pub(super) type Done = (u64, Option<Report>);
+pub(super) type Done = (Number, Run);
 
 /// Where the programs of a compute namespace run. Results and modelled times are the same for
 /// all; only how soon they are there differs.
@@ -87,7 +113,7 @@ impl Executor {
     }
 
     /// Runs `work`, or has it run. Its result comes back at once, or by [`Executor::poll`].
-    pub(super) fn submit(&self, number: u64, work: Work) -> Option<Done> {
+    pub(super) fn submit(&self, number: Number, work: Work) -> Option<Done> {
         match &self.0 {
             Kind::Inline => Some((number, work.run())),
             Kind::Threads(pool) => {
@@ -125,14 +151,14 @@ impl fmt::Debug for Executor {
 /// The drive's side of the threads. When it is gone they end: those that wait for work because its
 /// sender is gone, those that work because nobody takes their result.
 struct Pool {
-    work: Sender<(u64, Work)>,
+    work: Sender<(Number, Work)>,
     results: Receiver<Done>,
     shared: Arc<Shared>,
 }
 
 /// The threads' side.
 struct Shared {
-    incoming: Mutex<Receiver<(u64, Work)>>,
+    incoming: Mutex<Receiver<(Number, Work)>>,
     done: Sender<Done>,
     /// Results that were sent and not yet taken.
     ready: AtomicUsize,
@@ -148,9 +174,9 @@ impl Shared {
                 .unwrap_or_else(PoisonError::into_inner)
                 .recv();
             let Ok((number, work)) = work else { return };
-            let report = work.run();
+            let run = work.run();
             drop(work);
-            if self.done.send((number, report)).is_err() {
+            if self.done.send((number, run)).is_err() {
                 return;
             }
             self.ready.fetch_add(1, Ordering::Release);

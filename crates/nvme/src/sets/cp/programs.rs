@@ -1,6 +1,6 @@
 //! Program slots: Load Program and Program Activation Management.
 
-use super::execute::Jobs;
+use super::jobs::Jobs;
 use super::{CpConfig, LPG};
 use crate::error::NvmeError;
 use crate::set::{Cx, Step};
@@ -233,18 +233,19 @@ impl Programs {
         Ok(Step::done(0))
     }
 
-    /// The program to execute.
+    /// The program to execute, and its type.
     pub(super) fn active(
         &self,
         pind: u16,
         config: &CpConfig,
-    ) -> Result<&Arc<dyn Program>, NvmeError> {
+    ) -> Result<(ProgramType, &Arc<dyn Program>), NvmeError> {
         let pind = in_range(pind, config)?;
-        match &self.0.get(&pind).ok_or(Status::NO_PROGRAM)?.state {
+        let slot = self.0.get(&pind).ok_or(Status::NO_PROGRAM)?;
+        match &slot.state {
             State::Loaded {
                 program,
                 active: true,
-            } => Ok(program),
+            } => Ok((slot.header.ptype, program)),
             _ => Err(Status::PROGRAM_NOT_ACTIVATED.into()),
         }
     }

@@ -1,6 +1,6 @@
 //! Memory ranges: what a program may touch. Memory Range Set Management.
 
-use super::execute::Jobs;
+use super::jobs::Jobs;
 use super::{CpConfig, MRSG};
 use crate::error::NvmeError;
 use crate::set::{Cx, Step};

@@ -3,8 +3,8 @@
 use super::*;
 use crate::link::LinkConfig;
 use crate::sets::testing::*;
-use crate::sets::{Slm, SlmConfig};
-use ersatz_runtime::{Args, Fault, LoadError, Program, Report, Window};
+use crate::sets::{Nvm, NvmConfig, Slm, SlmConfig};
+use ersatz_runtime::{Args, BlockRead, Fault, LoadError, Program, Report, Window};
 use nvme_spec::Sqe;
 use nvme_spec::cp::{
     ActivationSelect, Execute, LoadProgramCdw10, MemoryRangeSetCdw10, MemoryRangeSetSelect,
@@ -18,15 +18,18 @@ use std::time::Duration;
 use zerocopy::FromBytes;
 
 mod execute;
+mod jobs;
 mod load;
 mod sets;
 
-/// Namespaces: memory, more memory, memory out of reach, programs.
+/// Namespaces: memory, more memory, memory out of reach, programs, blocks.
 const MEMORY: u32 = 1;
 const MORE: u32 = 2;
 const FAR: u32 = 3;
 const NSID: u32 = 4;
+const BLOCKS: u32 = 5;
 const MEMORY_BYTES: u64 = 1 << 20;
+const BLOCKS_BYTES: u64 = 64 << 10;
 
 const TYPE: ProgramType = ProgramType::VendorFirst;
 const SLOTS: u16 = 8;
@@ -45,6 +48,10 @@ const RANGES: &[u8] = b"r";
 const FAULTS: &[u8] = b"f";
 const ENDLESS: &[u8] = b"e";
 const PANICS: &[u8] = b"p";
+/// Reads two blocks of the namespace and from the block in its parameters into its first range.
+const READS: &[u8] = b"b";
+/// Prints a line, and returns the time.
+const PRINTS: &[u8] = b"t";
 /// Ends when the test says so.
 const WAITS: &[u8] = b"w";
 const INVALID: &[u8] = b"?";
@@ -92,6 +99,30 @@ impl Program for Fake {
                     ..Report::of(Err(Fault::Budget { pc: Some(3) }))
                 };
             }
+            b'b' => {
+                let [nsid, slba] = args.parameters;
+                let to = memory.segments().first().expect("a range");
+                let read = BlockRead {
+                    nsid: nsid as u32,
+                    slba,
+                    nlb: 2,
+                };
+                let BlockRead { nsid, slba, nlb } = read;
+                let services = args.services;
+                let bytes = services.read_blocks(nsid, slba, nlb, &to.memory, to.offset, to.len);
+                return match bytes {
+                    Ok(bytes) => Report {
+                        instructions: INSTRUCTIONS,
+                        reads: vec![read],
+                        ..Report::of(Ok(bytes))
+                    },
+                    Err(error) => Report::of(Err(Fault::Read { pc: 1, error })),
+                };
+            }
+            b't' => {
+                args.services.print(b"a line\n");
+                Ok(args.services.now().0)
+            }
             b'p' => panic!("the runtime's own mistake"),
             _ => {
                 let gate = self.1.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,6 +167,15 @@ impl Drive {
         link: Option<LinkConfig>,
         executor: impl FnOnce(Arc<dyn Fn() + Send + Sync>) -> Executor,
     ) -> Self {
+        Self::with(link, executor, |config| config)
+    }
+
+    /// One whose configuration is a little different.
+    fn with(
+        link: Option<LinkConfig>,
+        executor: impl FnOnce(Arc<dyn Fn() + Send + Sync>) -> Executor,
+        change: impl FnOnce(CpConfig) -> CpConfig,
+    ) -> Self {
         let memory = || {
             let reaches = Vec::new();
             let (bandwidth, latency) = (1, Ns::ZERO);
@@ -153,8 +193,9 @@ impl Drive {
         let (wake, woken) = mpsc::channel();
         let runtime = Arc::new(FakeRuntime(Arc::new(Mutex::new(waits))));
         let config = CpConfig {
-            units: 2,
-            instruction: Picoseconds(2500),
+            units: ComputeConfig::fifo(2),
+            costs: vec![UnitCost::instructions(Picoseconds(2500))],
+            placements: Vec::new(),
             slots: SLOTS,
             max_activated: 3,
             memory_range_sets: 3,
@@ -166,13 +207,25 @@ impl Drive {
             types: vec![(TYPE, runtime)],
             // One of them has no memory, one is not there.
             reaches: vec![MEMORY, MORE, NSID, 77],
+            reads: vec![BLOCKS, MEMORY, 77],
         };
         let wake = Arc::new(move || {
             // A test that has ended needs no waking.
             let _ = wake.send(());
         });
-        let cp = Box::new(Cp::new(config, executor(wake)));
-        let sets: Vec<Box<dyn CommandSet>> = vec![memory(), memory(), memory(), cp];
+        let cp = Box::new(Cp::new(change(config), executor(wake)));
+        let store =
+            Arc::new(ersatz_memory::Mapping::anonymous("store", BLOCKS_BYTES).expect("map"));
+        let pattern: Vec<u8> = (0..BLOCKS_BYTES).map(|i| (i / 512) as u8).collect();
+        store.write(0, &pattern).expect("inside");
+        let blocks = NvmConfig {
+            start: 0,
+            block: 512,
+            blocks: BLOCKS_BYTES / 512,
+            max_transfer: MAX_TRANSFER,
+        };
+        let blocks = Box::new(Nvm::new(blocks, store).expect("possible"));
+        let sets: Vec<Box<dyn CommandSet>> = vec![memory(), memory(), memory(), cp, blocks];
         Self {
             bench: Bench::new(link, sets),
             gate,
@@ -273,14 +326,20 @@ impl Drive {
         )
     }
 
-    /// Waits for `count` runs to end, then takes what is finished.
+    /// Waits for `count` runs to end, then lets time pass until all is finished that can be.
     fn finished(&mut self, count: usize) -> Vec<Finished> {
         for _ in 0..count {
             self.woken
                 .recv_timeout(Duration::from_secs(60))
                 .expect("a program should end");
         }
-        self.bench.finished()
+        let mut finished = self.bench.finished();
+        while let Some(due) = self.bench.subsystem.next_due() {
+            assert!(due >= self.bench.now, "due in the past");
+            self.bench.now = due;
+            finished.extend(self.bench.finished());
+        }
+        finished
     }
 
     fn programs(&self) -> Vec<ProgramDescriptor> {
@@ -368,16 +427,8 @@ fn unknown_opcodes_are_refused_and_known_ones_are_in_the_effects() {
         let admin = is_invalid(drive.bench.admin(&Sqe::new(opcode, NSID)));
         assert_eq!(
             admin,
-            !matches!(opcode, 0x85 | 0x88 | 0x89),
+            !matches!(opcode, 0x85 | 0x88 | 0x89 | 0xC4),
             "{opcode:#04x}"
         );
     }
-}
-
-#[test]
-fn instructions_are_paid_to_the_picosecond_and_rounded_up() {
-    assert_eq!(Picoseconds(400).cost(1), Ns(1));
-    assert_eq!(Picoseconds(400).cost(5), Ns(2));
-    assert_eq!(Picoseconds(0).cost(u64::MAX), Ns(0));
-    assert_eq!(Picoseconds(u64::MAX).cost(u64::MAX), Ns::MAX);
 }

@@ -1,7 +1,10 @@
 use super::*;
 use crate::link::LinkConfig;
 use crate::sets::testing::*;
-use crate::sets::{Cp, CpConfig, Executor, Nvm, NvmConfig, cp::Picoseconds};
+use crate::sets::{
+    Cp, CpConfig, Executor, Nvm, NvmConfig,
+    cp::{ComputeConfig, Picoseconds, UnitCost},
+};
 use ersatz_ftl::{Extent, Fault, Operation};
 use ersatz_runtime::Fuel;
 use nvme_spec::nvm::{CopyFormat, CopyRange2, CopyRange3, SourceOptions};
@@ -56,8 +59,9 @@ fn bench_with(link: Option<LinkConfig>) -> Bench {
         Box::new(Nvm::new(config, Arc::clone(&store)).expect("possible"))
     };
     let programs = CpConfig {
-        units: 1,
-        instruction: Picoseconds(1),
+        units: ComputeConfig::fifo(1),
+        costs: vec![UnitCost::instructions(Picoseconds(1))],
+        placements: Vec::new(),
         slots: 1,
         max_activated: 1,
         memory_range_sets: 1,
@@ -68,6 +72,7 @@ fn bench_with(link: Option<LinkConfig>) -> Bench {
         budget: Fuel(1),
         types: Vec::new(),
         reaches: Vec::new(),
+        reads: Vec::new(),
     };
     Bench::new(
         link,

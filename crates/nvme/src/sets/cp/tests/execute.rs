@@ -46,10 +46,13 @@ fn a_program_works_on_the_ranges_of_its_command_or_of_a_set() {
         "on the second unit"
     );
     assert_eq!(drive.memory(MEMORY).load::<u8>(8), Ok(12));
+    assert_eq!(drive.execute(0), Ok(Step::Parked));
+    let third = drive.finished(0).remove(0);
+    let end = end + TAKES;
     assert_eq!(
-        drive.execute(0),
-        result(end + TAKES, 0),
-        "without memory, on the first again"
+        (third.at, third.outcome),
+        (end, Ok(0)),
+        "without memory, when a unit is free again"
     );
 }
 
@@ -264,20 +267,30 @@ fn threads_finish_commands_at_the_times_of_the_model_in_the_order_of_arrival() {
 }
 
 #[test]
-fn a_job_that_is_known_waits_for_the_ones_before_it() {
+fn only_a_job_that_might_have_to_wait_waits_for_one_that_really_takes_long() {
     let mut drive = Drive::threads(2);
     drive.ready(0, WAITS);
     drive.ready(1, ADD);
     assert_eq!(drive.execute(0), Ok(Step::Parked));
     assert_eq!(drive.execute(1), Ok(Step::Parked));
+    let begin = drive.bench.now;
+    let beside = drive.finished(1);
+    let ends: Vec<_> = beside.iter().map(|done| done.at).collect();
+    assert_eq!(ends, [begin + TAKES], "on the second unit");
+    drive.bench.now = begin + Ns(1);
+    for _ in 0..2 {
+        assert_eq!(drive.execute(1), Ok(Step::Parked));
+    }
     assert!(
-        drive.finished(1).is_empty(),
-        "the second ran, but may not be booked"
+        drive.finished(2).is_empty(),
+        "both units are taken, for all that is known"
     );
     drive.gate.send(()).expect("the program waits");
-    let finished = drive.finished(1);
-    let outcomes: Vec<_> = finished.into_iter().map(|done| done.outcome).collect();
-    assert_eq!(outcomes, [Ok(1), Ok(0)]);
+    let ends: Vec<_> = drive.finished(1).iter().map(|done| done.at).collect();
+    assert_eq!(
+        ends,
+        [TAKES, TAKES + TAKES, TAKES + TAKES].map(|after| begin + after)
+    );
 }
 
 #[test]
