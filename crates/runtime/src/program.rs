@@ -2,6 +2,7 @@
 
 use crate::services::{BlockRead, NoServices, ReadError, Services};
 use crate::window::Window;
+use ersatz_engine::Ns;
 use std::fmt;
 
 /// How many instructions a run may take.
@@ -133,6 +134,9 @@ pub struct Report {
     pub instructions: u64,
     /// Bytes that an accelerator's rate applies to; 0 where there is none.
     pub bytes: u64,
+    /// Processor time that the run took, where that was not the calling thread's: in a process of
+    /// its own, or on another machine.
+    pub measured: Option<Ns>,
     /// The blocks that the program read by itself, in order. Blocks that follow one another may be
     /// reported as one read.
     pub reads: Vec<BlockRead>,
@@ -152,6 +156,7 @@ impl Report {
             result,
             instructions: 0,
             bytes: 0,
+            measured: None,
             reads: Vec::new(),
         }
     }
