@@ -1,5 +1,7 @@
-//! Behaviour of the whole drive; what fails is in `tests/faults.rs`.
+//! Behaviour of the whole drive; what fails is in `tests/faults.rs`, drives of
+//! all shapes in `tests/any.rs`.
 
+mod any;
 mod faults;
 
 use super::*;
