@@ -1,36 +1,16 @@
 //! The FEMU model against recordings of FEMU itself: every latency, counter, and the final state.
 //!
-//! The recordings are not part of the project. The test looks for them where `ERSATZ_GOLDEN` points,
-//! else beside the project, and says which; without them it has nothing to compare and says so.
+//! Where recordings come from is in `recordings/mod.rs`.
 //! `femu_regression.rs` guards the model's behaviour where the recordings are missing.
+
+mod recordings;
 
 use ersatz_engine::Ns;
 use ersatz_ftl::femu::{Femu, Properties};
 use ersatz_ftl::{Extent, Media, MediaHeap, Placement};
+use recordings::{json, unzipped};
 use serde_json::Value;
-use std::fs::File;
-use std::io::Read;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
-fn recordings() -> Option<PathBuf> {
-    let named = std::env::var_os("ERSATZ_GOLDEN").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/ftl");
-    named.or_else(|| beside.is_dir().then_some(beside))
-}
-
-fn unzipped(path: &Path) -> String {
-    let mut text = String::new();
-    let file = File::open(path).expect("recording");
-    flate2::read::GzDecoder::new(file)
-        .read_to_string(&mut text)
-        .expect("gzip");
-    text
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_reader(File::open(path).expect("recording")).expect("JSON")
-}
+use std::path::Path;
 
 fn numbers(value: &Value) -> Vec<u64> {
     value
@@ -42,13 +22,7 @@ fn numbers(value: &Value) -> Vec<u64> {
 }
 
 fn drive(case: &Value) -> Femu {
-    let properties: Vec<String> = case["properties"]
-        .as_object()
-        .expect("properties")
-        .iter()
-        .map(|(name, value)| format!("{name}={}", value.to_string().trim_matches('"')))
-        .collect();
-    let config = Properties::parse(&properties.join(","))
+    let config = Properties::parse(&recordings::properties(case))
         .expect("known")
         .flash()
         .expect("flash");
@@ -187,33 +161,7 @@ fn compare(dir: &Path) -> Vec<String> {
     wrong
 }
 
-/// Says something past the test harness, which would keep it to itself.
-fn announce(words: &str) {
-    let _ = writeln!(std::io::stdout(), "{words}");
-}
-
 #[test]
 fn every_recorded_latency_and_counter_is_reproduced() {
-    let Some(dir) = recordings() else {
-        announce("NOT TESTED: no recordings; set ERSATZ_GOLDEN to a folder of them");
-        return;
-    };
-    announce(&format!("recordings: {}", dir.display()));
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(&dir)
-        .expect("folder")
-        .map(|entry| entry.expect("entry").path())
-        .filter(|path| path.join("case.json").is_file())
-        .collect();
-    cases.sort();
-    assert!(!cases.is_empty(), "no case in {}", dir.display());
-    let mut failed = 0;
-    for case in &cases {
-        let wrong = compare(case);
-        if !wrong.is_empty() {
-            failed += 1;
-            let name = case.file_name().expect("name").display();
-            println!("{name}: {}", wrong.join("; "));
-        }
-    }
-    assert_eq!(failed, 0, "of {} cases", cases.len());
+    recordings::compare_all(compare);
 }
