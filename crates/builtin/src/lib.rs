@@ -13,8 +13,6 @@
 
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "fuzzing")]
-pub mod fuzz;
 mod job;
 mod number;
 mod options;

@@ -3,7 +3,8 @@
 //! Each subcommand is a module with its own `Args` and a function that runs it: [`serve`] (a drive
 //! behind a socket), [`vm`] (a guest with a drive), [`demo`] (both sides at once, with figures),
 //! [`csd`] (the host's side, command by command), [`simulate`] (a drive without a guest, in virtual
-//! time) and [`convert`] (other emulators' drives as drive files). What a drive is and does is in the
+//! time), [`runner`] (programs of drives elsewhere) and [`convert`] (other emulators' drives as drive
+//! files). What a drive is and does is in the
 //! libraries; here are the command line, the words and the tables.
 //!
 //! Standard output has what was asked for, or JSON; standard error has progress, logs and errors.
@@ -18,6 +19,7 @@ mod interrupt;
 mod output;
 mod quantity;
 mod requests;
+mod runner;
 mod serve;
 mod simulate;
 mod statistics;
@@ -60,6 +62,7 @@ enum Command {
     Vm(vm::Args),
     Csd(csd::Args),
     Simulate(simulate::Args),
+    Runner(runner::Args),
     Convert(convert::Args),
     /// Print a completion script for a shell.
     #[command(
@@ -87,6 +90,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Vm(args) => return vm::run(args, cli.verbose > 0),
         Command::Csd(args) => csd::run(&args)?,
         Command::Simulate(args) => simulate::run(&args)?,
+        Command::Runner(args) => runner::run(&args)?,
         Command::Convert(args) => convert::run(&args)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ersatz", &mut std::io::stdout());
@@ -98,7 +102,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
 fn log_to_stderr(cli: &Cli) {
     let base = match cli.command {
         // Who serves a drive wants to know who comes and goes.
-        Command::Serve(_) => 2,
+        Command::Serve(_) | Command::Runner(_) => 2,
         // What the drive refuses is counted in the results.
         Command::Simulate(_) => 0,
         _ => 1,

@@ -22,6 +22,7 @@ fn each_subcommand_explains_itself_with_examples() {
         &["vm"],
         &["csd"],
         &["completions"],
+        &["runner"],
         &["csd", "list"],
         &["csd", "programs"],
         &["csd", "load"],
@@ -208,4 +209,19 @@ fn examples_of_drives_are_accepted() {
             "{path}: {error}"
         );
     }
+}
+
+#[test]
+fn a_runner_says_where_it_is_and_wants_a_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let key = folder.path().join("key");
+    let path = key.to_str().expect("UTF-8");
+    let listen = ["runner", "--listen", "127.0.0.1:0", "--key-file", path];
+    assert!(run(&listen).fails(1).contains("read "));
+    std::fs::write(&key, "short\n").expect("written");
+    assert!(
+        run(&listen)
+            .fails(2)
+            .contains("key:1: a key of 5 characters")
+    );
 }
