@@ -42,7 +42,11 @@ struct cemu_args {
 /* As many ranges as a command can name. */
 #define CEMU_RANGES 255
 
-long long CEMU_PROGRAM(struct cemu_args *args);
+#define CEMU_STRING_(name) #name
+#define CEMU_STRING(name) CEMU_STRING_(name)
+
+/* By its symbol, so that it may be declared with any 64-bit type. */
+long long cemu_program(struct cemu_args *args) __asm__(CEMU_STRING(CEMU_PROGRAM));
 
 ERSATZ_PROGRAM u64 cemu_entry(const struct ersatz_args *args)
 {
@@ -64,7 +68,7 @@ ERSATZ_PROGRAM u64 cemu_entry(const struct ersatz_args *args)
 	job.cparam2 = (long long)args->params[1];
 	job.data_buffer = (void *)args->data;
 	job.buffer_len = (long long)args->data_len;
-	return (u64)CEMU_PROGRAM(&job);
+	return (u64)cemu_program(&job);
 }
 
 #endif

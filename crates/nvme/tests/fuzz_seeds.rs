@@ -98,3 +98,8 @@ fn runtimes_bear_what_hosts_load() {
     seeds.extend(files(&root().join("examples/programs"), Some("o")));
     replay(&seeds, 3000, ersatz_runtime::fuzz::program);
 }
+
+#[test]
+fn built_in_programs_bear_what_hosts_ask() {
+    replay(&seeds("builtin"), 3000, ersatz_builtin::fuzz::job);
+}

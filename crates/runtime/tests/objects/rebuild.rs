@@ -186,20 +186,63 @@ const HEADER_OF_CEMU: &str = r#"
 #endif
 "#;
 
-#[test]
-fn a_program_for_cemu_compiles_as_it_is() {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cemu");
+/// And one for FEMU, of which FEMU would make a shared library.
+const FOR_FEMU: &str = r#"
+#include "femu-csd-kernel.h"
+typedef __INT64_TYPE__ int64_t;
+
+int64_t csd_vadd(struct femu_csd_args *args)
+{
+    int *out = args->mr_addr[0];
+    int *in = args->mr_addr[1];
+
+    if (args->numr < 2)
+        *(volatile int *)0 = 0;
+    for (long long i = 0; i < args->cparam1; i++)
+        out[i] = in[i * 2] + in[i * 2 + 1];
+    return args->cparam1;
+}
+"#;
+const HEADER_OF_FEMU: &str = r#"
+#ifndef FEMU_CSD_KERNEL_H
+#define FEMU_CSD_KERNEL_H
+#error "the other header comes first"
+#endif
+"#;
+
+/// Compiles `source`, which includes `name`, with the header of the examples that has this name.
+fn port(name: &str, own: &str, source: &str, define: &str) {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("folder");
-    let compiler = Compiler::get();
-    let (source, object) = (folder.join("vadd.c"), folder.join("vadd.o"));
-    std::fs::write(&source, FOR_CEMU).expect("write");
-    std::fs::write(folder.join("cemu_def.h"), HEADER_OF_CEMU).expect("write");
-    let header = workspace().join("examples/programs/cemu_def.h");
+    let (path, object) = (folder.join("vadd.c"), folder.join("vadd.o"));
+    std::fs::write(&path, source).expect("write");
+    std::fs::write(folder.join(name), own).expect("write");
+    let header = workspace().join("examples/programs").join(name);
     let header = header.to_str().expect("a path in UTF-8");
-    let flags = ["-mcpu=v3", "-DCEMU_PROGRAM=vadd", "-include", header];
-    let compiled = compiler.clang.compile(&flags, &source, &object);
-    compiled.unwrap_or_else(|words| panic!("{words}"));
-    let image = std::fs::read(&object).expect("what clang wrote");
-    let program = Ebpf::default().load(&image, "").expect("a program");
-    samples::vadd_cemu(&*program);
+    let compiler = Compiler::get();
+    let cpus = compiler.cpus.iter().map(|cpu| format!("-mcpu=v{cpu}"));
+    for cpu in cpus {
+        let flags = [&cpu, define, "-include", header];
+        let compiled = compiler.clang.compile(&flags, &path, &object);
+        compiled.unwrap_or_else(|words| panic!("{words}"));
+        let image = std::fs::read(&object).expect("what clang wrote");
+        let program = Ebpf::default().load(&image, "").expect("a program");
+        samples::vadd_cemu(&*program);
+    }
+}
+
+#[test]
+fn programs_for_cemu_and_femu_compile_as_they_are() {
+    port(
+        "cemu_def.h",
+        HEADER_OF_CEMU,
+        FOR_CEMU,
+        "-DCEMU_PROGRAM=vadd",
+    );
+    port(
+        "femu-csd-kernel.h",
+        HEADER_OF_FEMU,
+        FOR_FEMU,
+        "-DFEMU_PROGRAM=csd_vadd",
+    );
 }
