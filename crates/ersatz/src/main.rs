@@ -3,8 +3,8 @@
 //! Each subcommand is a module with its own `Args` and a function that runs it: [`serve`] (a drive
 //! behind a socket), [`vm`] (a guest with a drive), [`demo`] (both sides at once, with figures),
 //! [`csd`] (the host's side, command by command), [`simulate`] (a drive without a guest, in virtual
-//! time), [`runner`] (programs of drives elsewhere) and [`convert`] (other emulators' drives as drive
-//! files). What a drive is and does is in the
+//! time), [`sweep`] (many simulations, one table), [`runner`] (programs of drives elsewhere) and
+//! [`convert`] (other emulators' drives as drive files). What a drive is and does is in the
 //! libraries; here are the command line, the words and the tables.
 //!
 //! Standard output has what was asked for, or JSON; standard error has progress, logs and errors.
@@ -23,6 +23,7 @@ mod runner;
 mod serve;
 mod simulate;
 mod statistics;
+mod sweep;
 mod vm;
 
 use anyhow::Result;
@@ -62,6 +63,7 @@ enum Command {
     Vm(vm::Args),
     Csd(csd::Args),
     Simulate(simulate::Args),
+    Sweep(sweep::Args),
     Runner(runner::Args),
     Convert(convert::Args),
     /// Print a completion script for a shell.
@@ -90,6 +92,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Vm(args) => return vm::run(args, cli.verbose > 0),
         Command::Csd(args) => csd::run(&args)?,
         Command::Simulate(args) => simulate::run(&args)?,
+        Command::Sweep(args) => sweep::run(&args)?,
         Command::Runner(args) => runner::run(&args)?,
         Command::Convert(args) => convert::run(&args)?,
         Command::Completions { shell } => {
@@ -104,7 +107,7 @@ fn log_to_stderr(cli: &Cli) {
         // Who serves a drive wants to know who comes and goes.
         Command::Serve(_) | Command::Runner(_) => 2,
         // What the drive refuses is counted in the results.
-        Command::Simulate(_) => 0,
+        Command::Simulate(_) | Command::Sweep(_) => 0,
         _ => 1,
     };
     let levels = ["error", "warn", "info", "debug", "trace"];

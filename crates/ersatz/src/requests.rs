@@ -11,6 +11,9 @@ use ersatz_workload::{
 use serde::Deserialize;
 use std::path::Path;
 
+/// The seed of jobs where nobody gives one.
+pub const SEED: u64 = 1;
+
 /// How a trace is to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct TraceOptions {
@@ -114,7 +117,7 @@ pub enum Requests {
 impl Requests {
     /// Those of jobs; `seed` is in place of that of the file.
     pub fn of_jobs(file: &JobFile, target: Target, seed: Option<u64>) -> Result<Self, BadFile> {
-        let seed = seed.or(file.seed).unwrap_or(1);
+        let seed = seed.or(file.seed).unwrap_or(SEED);
         let workload = Workload::new(file, target, seed);
         let workload = workload.map_err(|refused| BadFile(refused.to_string()))?;
         Ok(Self::Jobs(Box::new(workload)))

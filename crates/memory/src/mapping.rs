@@ -4,7 +4,7 @@ use crate::fault;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
-use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags, SeekFrom};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -287,7 +287,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// Sets bytes to zero and, where whole pages are concerned, gives their memory back.
+    /// Sets bytes to zero and, where whole pages are concerned, gives their memory back. Pages that
+    /// were never written stay without memory.
     ///
     /// # Errors
     /// When the range is not inside of the mapping.
@@ -295,11 +296,13 @@ impl Mapping {
         /// Below this, writing zeros is quicker than asking the kernel.
         const PUNCH_FROM: u64 = 64 << 10;
         self.writable(offset, usize::try_from(len).unwrap_or(usize::MAX))?;
-        if len >= PUNCH_FROM
-            && let Some((fd, start)) = &self.file
-        {
+        if let Some((fd, start)) = &self.file {
+            let begin = start + offset;
+            if is_hole(fd, begin, begin + len) {
+                return Ok(());
+            }
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            if rustix::fs::fallocate(fd, flags, start + offset, len).is_ok() {
+            if len >= PUNCH_FROM && rustix::fs::fallocate(fd, flags, begin, len).is_ok() {
                 return Ok(());
             }
         }
@@ -435,6 +438,15 @@ impl Drop for Mapping {
         // SAFETY: the range was mapped by us and no reference into it exists.
         let result = unsafe { rustix::mm::munmap(start, self.mapped) };
         debug_assert!(result.is_ok());
+    }
+}
+
+/// Whether nothing was ever written from `begin` to `end` of a file, or it was given back: it reads as
+/// zeros. `false` where the file system doesn't tell.
+fn is_hole(file: &OwnedFd, begin: u64, end: u64) -> bool {
+    match rustix::fs::seek(file, SeekFrom::Data(begin)) {
+        Ok(data) => data >= end,
+        Err(error) => error == rustix::io::Errno::NXIO,
     }
 }
 

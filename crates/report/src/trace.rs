@@ -27,8 +27,8 @@ const THREADS: u32 = 1 << 20;
 
 /// Writes a trace in order of time.
 ///
-/// What happens later than the latest submission waits in memory until then: that is what is in
-/// flight, and what the media has booked ahead.
+/// What happens later than now waits in memory until then: that is what is in flight, and what the
+/// media has booked ahead. Now is the latest submission, or what [`advance`](Self::advance) was told.
 pub struct Trace {
     file: OutputFile,
     now: Ns,
@@ -134,7 +134,15 @@ impl Trace {
     ) -> Result<(), ReportError> {
         let request = Request { queue, index, op };
         self.wait(at, Kind::Submission, at, Event::Submission(request, bytes));
-        self.now = self.now.max(at);
+        self.advance(at)
+    }
+
+    /// Nothing that was before `now` will be told any more: what waited for it is written.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn advance(&mut self, now: Ns) -> Result<(), ReportError> {
+        self.now = self.now.max(now);
         self.write_until(self.now)
     }
 

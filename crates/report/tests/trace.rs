@@ -201,6 +201,32 @@ fn work_that_overlaps_is_nested_or_on_a_second_thread() {
 }
 
 #[test]
+fn what_is_past_does_not_wait_for_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("trace.json");
+    let mut trace = Trace::create(&path).expect("a file");
+    // All requests come at once, as the first part of a trace or a deep queue.
+    for index in 0..10_000 {
+        trace
+            .submitted(Ns(0), 1, index, Op::Read, 1)
+            .expect("written");
+    }
+    let mut sizes = Vec::new();
+    for index in 0..10_000 {
+        let at = Ns(1 + index);
+        trace.completed(at, 1, index, Op::Read, 0).expect("taken");
+        trace.advance(at).expect("written");
+        sizes.push(std::fs::metadata(&path).expect("a file").len());
+    }
+    let (half, whole) = (sizes[4_999], sizes[9_999]);
+    trace.finish().expect("written");
+    let all = std::fs::metadata(&path).expect("a file").len();
+    // No more than what a file buffers is written at the end.
+    assert!(all - whole < 1 << 17, "{whole} of {all}");
+    assert!(half < whole, "{half} of {whole}");
+}
+
+#[test]
 fn an_empty_trace_is_a_trace() {
     let events = events(|_| {});
     check(&events);

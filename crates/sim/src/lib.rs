@@ -22,4 +22,4 @@ mod simulation;
 
 pub use observer::Observer;
 pub use request::{Completion, Submission};
-pub use simulation::{Options, Simulation, SimulationError};
+pub use simulation::{Options, Simulation, SimulationError, namespace};

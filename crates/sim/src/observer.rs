@@ -62,6 +62,8 @@ impl Observer for Trace {
             ..
         } = completion.submission;
         let status = completion.status.into_bits();
-        self.completed(completion.due, queue, index, request.op, status)
+        self.completed(completion.due, queue, index, request.op, status)?;
+        // Completions are told when they are due, and work is booked when it is asked for.
+        self.advance(completion.due)
     }
 }

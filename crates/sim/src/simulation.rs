@@ -48,6 +48,30 @@ pub enum SimulationError {
     Output(#[from] ReportError),
 }
 
+/// Where requests to the drive of `file` go: the namespace `nsid`, or the first one with blocks.
+///
+/// # Errors
+/// [`SimulationError::NoNamespace`].
+pub fn namespace(file: &DriveFile, nsid: Option<u32>) -> Result<(u32, Target), SimulationError> {
+    let found = file.namespaces.iter().find_map(|namespace| {
+        let wanted = nsid.is_none_or(|nsid| nsid == namespace.id);
+        match namespace.kind {
+            NamespaceKind::Nvm(nvm) if wanted => {
+                let target = Target {
+                    block: nvm.block,
+                    blocks: nvm.size / u64::from(nvm.block),
+                };
+                Some((namespace.id, target))
+            }
+            _ => None,
+        }
+    });
+    found.ok_or_else(|| {
+        let named = nsid.map(|nsid| format!(" and id {nsid}"));
+        SimulationError::NoNamespace(named.unwrap_or_default())
+    })
+}
+
 /// A drive and its host, in virtual time.
 pub struct Simulation {
     drive: Drive,
@@ -73,28 +97,15 @@ impl Simulation {
         file.drive.admin_latency = Ns::ZERO;
         // What is written or deallocated here must not be so in somebody's data.
         file.store = Store::Memory;
-        let found = file.namespaces.iter().find_map(|namespace| {
-            let wanted = options.nsid.is_none_or(|nsid| nsid == namespace.id);
-            match namespace.kind {
-                NamespaceKind::Nvm(nvm) if wanted => Some((namespace.id, nvm)),
-                _ => None,
-            }
-        });
-        let (nsid, nvm) = found.ok_or_else(|| {
-            let named = options.nsid.map(|nsid| format!(" and id {nsid}"));
-            SimulationError::NoNamespace(named.unwrap_or_default())
-        })?;
+        let (nsid, target) = namespace(&file, options.nsid)?;
         let mut drive = Drive::build(&file, &Execution::Inline)?;
         drive.subsystem.media.record(options.record);
         let (_, doorbells) = drive.front().bar0().shared;
         let mut simulation = Self {
             drive,
-            host: SimHost::new(nsid, nvm.block),
+            host: SimHost::new(nsid, target.block),
             doorbells,
-            target: Target {
-                block: nvm.block,
-                blocks: nvm.size / u64::from(nvm.block),
-            },
+            target,
             queues: file.drive.queues,
             now: Ns::ZERO,
             record: options.record,

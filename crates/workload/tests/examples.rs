@@ -38,5 +38,5 @@ fn every_example_runs() {
         assert!(workload.peek().unwrap().is_some(), "{}", path.display());
         assert!(workload.take().is_some());
     }
-    assert_eq!(seen, 4);
+    assert_eq!(seen, 5);
 }

@@ -60,6 +60,25 @@ fn clear_makes_zeros_of_every_size_and_alignment() {
 }
 
 #[test]
+fn clearing_what_was_never_written_takes_no_memory() {
+    let map = Mapping::anonymous("test", 1 << 20).expect("map");
+    let blocks = || {
+        let (file, _) = map.file.as_ref().expect("a file");
+        rustix::fs::fstat(file).expect("stat").st_blocks
+    };
+    map.clear(5_000, 3_000).expect("inside");
+    map.clear((1 << 20) - 512, 512).expect("inside");
+    assert_eq!(blocks(), 0);
+    map.fill(4096, 1, 7).expect("inside");
+    let one = blocks();
+    map.clear(0, 4096).expect("inside");
+    assert_eq!(blocks(), one);
+    // Across it.
+    map.clear(4000, 97).expect("inside");
+    assert!(map.equals(4096, &[0]).expect("inside"));
+}
+
+#[test]
 fn overlapping_copies_within_a_mapping_keep_the_bytes() {
     let map = Mapping::anonymous("test", 4096).expect("map");
     map.write(0, b"abcdef").expect("inside");
