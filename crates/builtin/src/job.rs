@@ -28,6 +28,42 @@ fn outside(error: OutOfBounds) -> Fault {
     failed(error.to_string())
 }
 
+/// The ranges that are not there for the options, and the options.
+fn options_of<'a>(
+    ranges: &'a [Segment],
+    args: &Args<'_>,
+) -> Result<(&'a [Segment], Vec<u8>), Fault> {
+    let in_data = args.data.len() as u64;
+    let len = if in_data > 0 {
+        in_data
+    } else {
+        args.parameters[1]
+    };
+    if len > MOST_OPTIONS {
+        return Err(failed(format!(
+            "{len} bytes of options: {MOST_OPTIONS} are the most"
+        )));
+    }
+    if in_data > 0 {
+        return Ok((ranges, args.data.to_vec()));
+    }
+    let Some((last, others)) = ranges.split_last() else {
+        return Err(failed(
+            "no options: they are in neither a data buffer nor a range",
+        ));
+    };
+    if len > last.len {
+        return Err(failed(format!(
+            "CPARAM2 says {len} bytes of options, and the last range has {}",
+            last.len
+        )));
+    }
+    let mut options = vec![0; len as usize];
+    let read = last.memory.read(last.offset, &mut options);
+    read.map_err(outside)?;
+    Ok((others, options))
+}
+
 /// What a program is to do, and how much it has done.
 pub(crate) struct Job<'a> {
     ranges: &'a [Segment],
@@ -42,37 +78,11 @@ impl<'a> Job<'a> {
         memory: &'a Window,
         args: &Args<'_>,
     ) -> Result<Self, Fault> {
-        let mut ranges = memory.segments();
-        let mut options = Vec::new();
-        if program.options.is_some() {
-            let room = |len: u64| {
-                if len > MOST_OPTIONS {
-                    return Err(failed(format!(
-                        "{len} bytes of options: {MOST_OPTIONS} are the most"
-                    )));
-                }
-                Ok(len as usize)
-            };
-            if args.data.is_empty() {
-                let (last, others) = ranges.split_last().ok_or_else(|| {
-                    failed("no options: they are in neither a data buffer nor a range")
-                })?;
-                let len = args.parameters[1];
-                if len > last.len {
-                    return Err(failed(format!(
-                        "CPARAM2 says {len} bytes of options, and the last range has {}",
-                        last.len
-                    )));
-                }
-                options.resize(room(len)?, 0);
-                let read = last.memory.read(last.offset, &mut options);
-                read.map_err(outside)?;
-                ranges = others;
-            } else {
-                room(args.data.len() as u64)?;
-                options.extend_from_slice(args.data);
-            }
-        }
+        let (ranges, options) = if program.options.is_some() {
+            options_of(memory.segments(), args)?
+        } else {
+            (memory.segments(), Vec::new())
+        };
         if ranges.len() < program.required {
             let missing = program.ranges[ranges.len()];
             return Err(failed(format!(

@@ -1,14 +1,23 @@
 //! Finds the lines that a regular expression matches.
+//!
+//! The expression becomes an automaton before the first line is looked at, as in hardware: then each
+//! byte of input takes one step, whatever the expression is. One that would need too many states is
+//! refused.
 
 use crate::job::{CHUNK, Job, failed};
 use crate::table::{Builtin, id, rate};
 use ersatz_runtime::Fault;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::dfa::Automaton;
+use regex_automata::dfa::dense::{self, DFA};
+use regex_automata::nfa::thompson::{self, WhichCaptures};
+use regex_automata::util::syntax;
+use regex_automata::{Input, MatchKind};
+use std::error::Error;
 
 pub(crate) const REGEX: Builtin = Builtin {
     name: "regex",
     id: id(9),
-    summary: "finds the lines that a regular expression matches, in time linear in their bytes",
+    summary: "finds the lines that a regular expression matches",
     ranges: &[
         "the lines, of up to 1 MiB each",
         "gets a u64, the bytes that follow it, then the lines that match",
@@ -17,7 +26,8 @@ pub(crate) const REGEX: Builtin = Builtin {
     parameters: ["bytes in range 0", "bytes of options"],
     options: Some(
         "the expression, 1 to 4096 bytes of UTF-8, in the syntax of Rust's `regex`; it sees one \
-         line at a time, without its end",
+         line at a time, without its end, as bytes: what a letter, a digit, a word and upper case \
+         are is as in ASCII, unless `(?u)` says otherwise; it has to fit into an automaton of 4 MiB",
     ),
     result: "lines that match",
     rate: rate(5, 4),
@@ -28,10 +38,12 @@ pub(crate) const REGEX: Builtin = Builtin {
 const LONGEST: usize = 4096;
 /// Longest line.
 const LINE: usize = 1 << 20;
-/// Most memory for the compiled expression, and for what is made of it while it runs.
+/// Most memory for the automaton, and for anything that it is made by way of.
 const MEMORY: usize = 4 << 20;
 
-fn compile(bytes: &[u8]) -> Result<Regex, Fault> {
+type Dfa = DFA<Vec<u32>>;
+
+fn compile(bytes: &[u8]) -> Result<Dfa, Fault> {
     if !(1..=LONGEST).contains(&bytes.len()) {
         return Err(failed(format!(
             "an expression of {} bytes: 1 to {LONGEST} are possible",
@@ -39,14 +51,35 @@ fn compile(bytes: &[u8]) -> Result<Regex, Fault> {
         )));
     }
     let text = str::from_utf8(bytes).map_err(|error| failed(format!("the expression: {error}")))?;
-    let mut builder = RegexBuilder::new(text);
-    builder.size_limit(MEMORY).dfa_size_limit(MEMORY);
-    let regex = builder.build();
-    regex.map_err(|error| failed(format!("the expression: {error}")))
+    let nfa = thompson::Config::new()
+        .utf8(false)
+        .nfa_size_limit(Some(MEMORY))
+        .which_captures(WhichCaptures::None);
+    let dfa = dense::Config::new()
+        .match_kind(MatchKind::All)
+        .accelerate(true)
+        .dfa_size_limit(Some(MEMORY))
+        .determinize_size_limit(Some(MEMORY));
+    dense::Builder::new()
+        .syntax(syntax::Config::new().unicode(false).utf8(false))
+        .thompson(nfa)
+        .configure(dfa)
+        .build(text)
+        .map_err(|error| failed(format!("the expression: {}", cause(&error))))
+}
+
+/// The words of what went wrong at first.
+fn cause(error: &dyn Error) -> String {
+    error.source().map_or_else(|| error.to_string(), cause)
+}
+
+fn matches(dfa: &Dfa, line: &[u8]) -> Result<bool, Fault> {
+    let found = dfa.try_search_fwd(&Input::new(line).earliest(true));
+    Ok(found.map_err(|error| failed(error.to_string()))?.is_some())
 }
 
 fn run(job: &Job<'_>) -> Result<u64, Fault> {
-    let regex = compile(job.options().rest())?;
+    let dfa = compile(job.options().rest())?;
     let mut output = job.optional_output(1)?;
     if let Some(output) = &mut output {
         output.put(&[0; 8])?;
@@ -69,7 +102,7 @@ fn run(job: &Job<'_>) -> Result<u64, Fault> {
             None => continue,
         };
         for line in buffer[..whole].split_inclusive(|byte| *byte == b'\n') {
-            if regex.is_match(line.strip_suffix(b"\n").unwrap_or(line)) {
+            if matches(&dfa, line.strip_suffix(b"\n").unwrap_or(line))? {
                 matching += 1;
                 if let Some(output) = &mut output {
                     output.put(line)?;
@@ -90,6 +123,7 @@ fn run(job: &Job<'_>) -> Result<u64, Fault> {
 mod tests {
     use super::*;
     use crate::testing::{Device, log, reason};
+    use regex::bytes::RegexBuilder;
 
     fn matching(text: &[u8], expression: &str) -> (u64, Vec<u8>) {
         let device = Device::new().with(text).with(&vec![0; text.len() + 8]);
@@ -108,9 +142,12 @@ mod tests {
             r"host-(1|2)5? nginx\[\d*7\]",
             "(?i)error|warn .*out$",
             "no such line",
+            r"\btimed\b|\B2\d+$",
+            "[^0-9]{12,}",
             "^$",
         ] {
-            let regex = Regex::new(expression).expect("an expression");
+            let regex = RegexBuilder::new(expression).unicode(false).build();
+            let regex = regex.expect("an expression");
             let lines = text.split_inclusive(|byte| *byte == b'\n');
             let expected: Vec<_> = lines
                 .filter(|line| regex.is_match(line.trim_ascii_end()))
@@ -150,7 +187,8 @@ mod tests {
         assert_eq!(matching(&text, "(a*)*(a*)*(a*)*b").0, 0);
         let device = Device::new().with(&text);
         let run = |expression: &[u8]| reason(&device.run(&REGEX, [20_000, 0], expression));
-        assert!(run(br"(\w{1000}){1000}").contains("size limit"));
+        assert!(run(br"(\w{1000}){1000}").contains("exceeded"));
+        assert!(run(b"[ab]*a[ab]{200}").contains("exceeded"));
         assert!(run(&[b'('; 4000]).contains("the expression: "));
         assert!(run(&[b'a'; 4097]).contains("an expression of 4097 bytes"));
         assert!(run(b"\xff").contains("utf-8"));
