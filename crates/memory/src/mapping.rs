@@ -189,6 +189,12 @@ impl Mapping {
         false
     }
 
+    /// Whether writes are allowed.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.access == Access::ReadWrite
+    }
+
     /// The descriptor behind the mapping, if it was kept, and the offset in it at which the mapping
     /// starts.
     #[must_use]
