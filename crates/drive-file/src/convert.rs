@@ -1,12 +1,14 @@
 //! A FEMU command line as a drive file.
 
 use crate::{
-    Compute, DEFAULT_ADMIN_LATENCY, DEFAULT_BUDGET, DEFAULT_DOORBELLS, DEFAULT_MAX_ACTIVATED,
-    DEFAULT_MAX_PROGRAM, DEFAULT_MAX_PROGRAMS_TOTAL, DEFAULT_MEMORY_BANDWIDTH,
-    DEFAULT_MEMORY_LATENCY, DEFAULT_MEMORY_RANGE_SETS, DEFAULT_MODEL, DEFAULT_RANGES_PER_SET,
-    DEFAULT_SLOTS, DEFAULT_THREADS, Drive, DriveFile, Limits, Link, Media, MediaModel, Memory,
-    Namespace, NamespaceKind, Nvm, Picoseconds, Refused, Store,
+    Compute, DEFAULT_ADMIN_LATENCY, DEFAULT_AGEING, DEFAULT_BUDGET, DEFAULT_CONTEXT_SWITCH,
+    DEFAULT_DOORBELLS, DEFAULT_MAX_ACTIVATED, DEFAULT_MAX_PROGRAM, DEFAULT_MAX_PROGRAMS_TOTAL,
+    DEFAULT_MEMORY_BANDWIDTH, DEFAULT_MEMORY_LATENCY, DEFAULT_MEMORY_RANGE_SETS, DEFAULT_MODEL,
+    DEFAULT_RANGES_PER_SET, DEFAULT_SCHEDULER, DEFAULT_SLOTS, DEFAULT_THREADS, DEFAULT_TIME_SLICE,
+    Drive, DriveFile, Limits, Link, Media, MediaModel, Memory, Namespace, NamespaceKind, Nvm,
+    Refused, Store, UnitClass,
 };
+use ersatz_compute::{CostModel, Picoseconds};
 use ersatz_engine::Ns;
 use ersatz_ftl::femu::{Mode, Properties, PropertyError, Use};
 
@@ -274,8 +276,13 @@ fn computational(properties: &Properties) -> Result<[NamespaceKind; 2], ConvertE
         latency: DEFAULT_MEMORY_LATENCY,
     };
     let compute = Compute {
-        units: properties.number("nr_cu") as u16,
-        instruction_cost: INSTRUCTION,
+        units: vec![UnitClass::plain(properties.number("nr_cu") as u16)],
+        cost: CostModel::Instructions(INSTRUCTION),
+        types: Vec::new(),
+        scheduler: DEFAULT_SCHEDULER,
+        time_slice: DEFAULT_TIME_SLICE,
+        context_switch: DEFAULT_CONTEXT_SWITCH,
+        ageing: DEFAULT_AGEING,
         slots: DEFAULT_SLOTS,
         max_activated: DEFAULT_MAX_ACTIVATED,
         memory_range_sets: DEFAULT_MEMORY_RANGE_SETS,
@@ -300,7 +307,7 @@ mod tests {
     }
 
     fn nvm(converted: &Converted) -> Nvm {
-        match converted.file.namespaces[0].kind {
+        match converted.file.namespaces[0].kind.clone() {
             NamespaceKind::Nvm(nvm) => nvm,
             _ => panic!("the first namespace has blocks"),
         }

@@ -4,11 +4,12 @@ mod compute;
 mod memory;
 mod nvm;
 
-pub(crate) use compute::{COST_SECTION, SECTION as COMPUTE_SECTION};
+pub(crate) use compute::{COST_SECTION, SECTION as COMPUTE_SECTION, TYPES_SECTION, UNITS_SECTION};
 pub use compute::{
-    Compute, DEFAULT_BUDGET, DEFAULT_MAX_ACTIVATED, DEFAULT_MAX_PROGRAM,
-    DEFAULT_MAX_PROGRAMS_TOTAL, DEFAULT_MEMORY_RANGE_SETS, DEFAULT_RANGES_PER_SET, DEFAULT_SLOTS,
-    DEFAULT_THREADS,
+    Compute, DEFAULT_AGEING, DEFAULT_BUDGET, DEFAULT_CONTEXT_SWITCH, DEFAULT_MAX_ACTIVATED,
+    DEFAULT_MAX_PROGRAM, DEFAULT_MAX_PROGRAMS_TOTAL, DEFAULT_MEMORY_RANGE_SETS,
+    DEFAULT_RANGES_PER_SET, DEFAULT_SCHEDULER, DEFAULT_SLOTS, DEFAULT_THREADS, DEFAULT_TIME_SLICE,
+    Placement, UnitClass,
 };
 pub(crate) use memory::SECTION as MEMORY_SECTION;
 pub use memory::{DEFAULT_MEMORY_BANDWIDTH, DEFAULT_MEMORY_LATENCY, Memory};
@@ -41,7 +42,7 @@ pub(crate) const SECTION: Section = Section {
 };
 
 /// A namespace of the drive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace {
     /// NSID, 1 to [`MAX_NAMESPACES`].
     pub id: u32,
@@ -50,7 +51,7 @@ pub struct Namespace {
 }
 
 /// What a namespace is, by its command set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamespaceKind {
     /// Logical blocks (NVM command set, CSI 0h).
     Nvm(Nvm),
@@ -115,7 +116,7 @@ pub(crate) fn check_memory(
     store: &Store,
     limits: &Limits,
 ) {
-    let need_of = |found: &Found| match found.namespace?.kind {
+    let need_of = |found: &Found| match &found.namespace.as_ref()?.kind {
         NamespaceKind::Nvm(nvm) if *store == Store::Memory => Some(("NVM namespaces", nvm.size)),
         NamespaceKind::Nvm(_) => None,
         NamespaceKind::Memory(memory) => Some(("memory namespaces", memory.size)),
@@ -169,7 +170,7 @@ impl Namespace {
     /// `number` is its place in the file, from 1.
     pub(crate) fn write(&self, number: u32) -> Writer {
         let mut entries = Writer::default();
-        let kind = match self.kind {
+        let kind = match &self.kind {
             NamespaceKind::Nvm(_) => "nvm",
             NamespaceKind::Memory(_) => "memory",
             NamespaceKind::Compute(_) => "compute",

@@ -83,6 +83,12 @@ impl<'t> Table<'t, '_> {
         self.find(key).is_some()
     }
 
+    /// Whether the value of `key` is a list.
+    pub(crate) fn is_list(&self, key: &Key) -> bool {
+        self.find(key)
+            .is_some_and(|value| value.get_ref().as_array().is_some())
+    }
+
     /// Notes that the value of `key`, or its absence, is wrong.
     pub(crate) fn refuse(&mut self, key: &Key, message: String) {
         self.refuse_at(self.span(key), key, message);
@@ -280,14 +286,15 @@ fn article(noun: &str) -> &'static str {
 }
 
 fn number(value: &DeValue<'_>, kind: &Kind) -> Result<u64, String> {
-    let Kind::Number {
-        unit,
-        min,
-        max,
-        step,
-    } = *kind
-    else {
-        return Err("is not a number".to_owned());
+    let (unit, min, max, step) = match *kind {
+        Kind::Number {
+            unit,
+            min,
+            max,
+            step,
+        } => (unit, min, max, step),
+        Kind::NumberOrTables { min, max } => (Unit::Count, min, max, Step::Any),
+        _ => return Err("is not a number".to_owned()),
     };
     let value = match (unit, value) {
         (Unit::Count, DeValue::Integer(integer)) => {

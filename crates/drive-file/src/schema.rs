@@ -77,6 +77,13 @@ pub enum Kind {
         /// How many there may be.
         most: usize,
     },
+    /// A number of things from `min` to `max`, or tables in a row that say more of them.
+    NumberOrTables {
+        /// Smallest allowed.
+        min: u64,
+        /// Largest allowed.
+        max: u64,
+    },
     /// `true` or `false`.
     Switch,
     /// One of these words.
@@ -168,6 +175,16 @@ impl Key {
                 most,
             },
         )
+    }
+
+    /// A required number of things, or a row of tables.
+    pub(crate) const fn number_or_tables(name: &'static str, min: u64, max: u64) -> Self {
+        Self::new(name, Kind::NumberOrTables { min, max })
+    }
+
+    /// A row of tables, empty when it is not written.
+    pub(crate) const fn tables(name: &'static str) -> Self {
+        Self::new(name, Kind::Tables).or(Absent::Otherwise("none"))
     }
 
     /// A switch that is `on` when it is not written.
@@ -306,6 +323,9 @@ impl fmt::Display for Kind {
                 let what = unit.noun();
                 write!(f, "{what} from {min} to {max}, or a list of up to {most}")
             }
+            Self::NumberOrTables { min, max } => {
+                write!(f, "a whole number from {min} to {max}, or a list of tables")
+            }
             Self::Switch => f.write_str("true or false"),
             Self::Text {
                 max,
@@ -388,5 +408,7 @@ pub const SECTIONS: &[Section] = &[
     namespace::NVM_SECTION,
     namespace::MEMORY_SECTION,
     namespace::COMPUTE_SECTION,
+    namespace::UNITS_SECTION,
+    namespace::TYPES_SECTION,
     namespace::COST_SECTION,
 ];

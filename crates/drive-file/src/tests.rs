@@ -1,4 +1,5 @@
 use super::*;
+use ersatz_compute::{CostModel, Picoseconds, Policy, Speed};
 use ersatz_engine::Ns;
 
 const SMALL: &str = r#"
@@ -78,10 +79,11 @@ fn what_is_not_written_has_its_default() {
             }],
         }
     );
-    let NamespaceKind::Compute(compute) = parse(COMPUTE).unwrap().namespaces[0].kind else {
+    let NamespaceKind::Compute(compute) = parse(COMPUTE).unwrap().namespaces[0].kind.clone() else {
         panic!("is a compute namespace");
     };
-    assert_eq!(compute.instruction_cost, Picoseconds(400));
+    assert_eq!(compute.cost, CostModel::Instructions(Picoseconds(400)));
+    assert_eq!(compute.scheduler, DEFAULT_SCHEDULER);
     assert_eq!(compute.budget, DEFAULT_BUDGET);
     assert_eq!(compute.ranges_per_set, DEFAULT_RANGES_PER_SET);
 }
@@ -468,6 +470,98 @@ fn limits_of_a_compute_namespace_fit_together() {
             "a.toml:7:25: namespace[1].cost.instructions: \"0.0004 ns\" is finer than 1 ps; allowed: a time from \"0 ps\" to \"1 ms\"",
         ],
     );
+}
+
+#[test]
+fn classes_of_units_types_of_programs_and_costs() {
+    let text = COMPUTE.replace(
+        "units = 1",
+        "units = [{ class = \"arm-a53\", count = 4, speed = \"0.5 x\" }, \
+         { class = \"fpga\", count = 1, cost = { rate = \"3 GB/s\", setup = \"5 us\" } }]\n\
+         types = [{ type = 0xC1, class = \"fpga\", cost = { given = true } }]\n\
+         scheduler = \"fair-share\"\ntime_slice = \"1 ms\"",
+    );
+    let file = parse(&text).unwrap();
+    let NamespaceKind::Compute(compute) = &file.namespaces[0].kind else {
+        panic!("is a compute namespace");
+    };
+    let rate = CostModel::Rate {
+        bandwidth: 3_000_000_000,
+        setup: Ns(5_000),
+    };
+    let arm = UnitClass {
+        class: "arm-a53".into(),
+        speed: Speed(500),
+        ..UnitClass::plain(4)
+    };
+    let fpga = UnitClass {
+        class: "fpga".into(),
+        cost: Some(rate),
+        ..UnitClass::plain(1)
+    };
+    assert_eq!(compute.units, [arm, fpga]);
+    assert_eq!(compute.unit_count(), 5);
+    let placement = Placement {
+        ptype: 0xC1,
+        class: 1,
+        cost: Some(CostModel::Given),
+    };
+    assert_eq!(compute.types, [placement]);
+    assert_eq!(compute.scheduler, Policy::FairShare);
+    assert_eq!(compute.time_slice, Ns::from_ms(1));
+}
+
+#[test]
+fn what_is_wrong_with_units_types_and_costs_is_told() {
+    let class = "{ class = \"a\", count = 1 }";
+    for (from, to, message) in [
+        ("units = 1", "units = 0", "units: 0 is too small"),
+        ("units = 1", "units = []", "units: is no row of tables"),
+        (
+            "units = 1",
+            &format!("units = [{class}, {class}]"),
+            "there are two classes \"a\"",
+        ),
+        (
+            "units = 1",
+            "units = [{ class = \"a\", count = 1, speed = \"0 x\" }]",
+            "units[1].speed: \"0 x\" is too small",
+        ),
+        (
+            "units = 1",
+            "units = 1\ntypes = [{ type = 1, class = \"b\" }]",
+            "types[1].class: there is no class \"b\"",
+        ),
+        (
+            "units = 1",
+            "units = 1\ntypes = [{ type = 1 }, { type = 1 }]",
+            "type 1 is there twice",
+        ),
+        (
+            "instructions =",
+            "given = true, instructions =",
+            "cost: has 2 models",
+        ),
+        ("instructions = \"0.4 ns\"", "", "cost: has 0 models"),
+        (
+            "instructions =",
+            "setup = \"1 us\", instructions =",
+            "cost.setup: without a rate",
+        ),
+        (
+            "units = 1",
+            "units = 1\nscheduler = \"lifo\"",
+            "did you mean \"fifo\"?",
+        ),
+        (
+            "units = 1",
+            "units = 1\ntime_slice = \"1 ns\"",
+            "time_slice: \"1 ns\" is too small",
+        ),
+    ] {
+        let refused = parse(&COMPUTE.replace(from, to)).expect_err(to).to_string();
+        assert!(refused.contains(message), "{to}: {refused}");
+    }
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! Numbers with units: read exactly, without floating point, and written back the same.
 
-use ersatz_engine::Ns;
-
 /// What a number counts. All values are whole numbers of the base unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -205,20 +203,6 @@ pub(crate) fn quote(text: &str) -> String {
     }
 }
 
-/// A price in picoseconds, so that a fraction of a nanosecond times many instructions is exact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Picoseconds(pub u64);
-
-impl Picoseconds {
-    /// What `count` of them take, rounded up to whole nanoseconds; [`Ns::MAX`] when that does not
-    /// fit.
-    #[must_use]
-    pub fn times(self, count: u64) -> Ns {
-        let total = (u128::from(self.0) * u128::from(count)).div_ceil(1_000);
-        Ns(u64::try_from(total).unwrap_or(u64::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,13 +324,6 @@ mod tests {
         ] {
             assert_eq!(unit.format(value), text);
         }
-    }
-
-    #[test]
-    fn a_price_times_a_count_is_exact_and_rounds_up_once() {
-        assert_eq!(Picoseconds(400).times(1), Ns(1));
-        assert_eq!(Picoseconds(400).times(10_000_000_000), Ns(4_000_000_000));
-        assert_eq!(Picoseconds(u64::MAX).times(u64::MAX), Ns::MAX);
     }
 
     proptest! {

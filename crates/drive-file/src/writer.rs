@@ -1,6 +1,7 @@
 //! Writes settings as TOML; leaves out what has its default.
 
 use crate::schema::{Absent, Key, Kind, write_number, write_numbers};
+use crate::unit::Unit;
 use toml::Value;
 
 /// The settings of one table, in the order in which they are added.
@@ -10,8 +11,10 @@ pub(crate) struct Writer(Vec<String>);
 impl Writer {
     /// A number in base units.
     pub(crate) fn number(&mut self, key: &Key, value: u64) {
-        let Kind::Number { unit, .. } = key.kind else {
-            return;
+        let unit = match key.kind {
+            Kind::Number { unit, .. } => unit,
+            Kind::NumberOrTables { .. } => Unit::Count,
+            _ => return,
         };
         if !matches!(key.absent, Absent::Number(default) if default == value) {
             self.0
@@ -56,6 +59,18 @@ impl Writer {
     pub(crate) fn table(&mut self, key: &Key, entries: Self) {
         self.0
             .push(format!("{} = {{ {} }}", key.name, entries.0.join(", ")));
+    }
+
+    /// Tables in a row, on the same line.
+    pub(crate) fn tables(&mut self, key: &Key, tables: Vec<Self>) {
+        let tables = tables.into_iter();
+        let tables: Vec<_> = tables
+            .map(|entries| format!("{{ {} }}", entries.0.join(", ")))
+            .collect();
+        if !tables.is_empty() {
+            self.0
+                .push(format!("{} = [{}]", key.name, tables.join(", ")));
+        }
     }
 
     /// A table on the same line, unless all of it has its defaults.

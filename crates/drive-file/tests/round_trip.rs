@@ -1,17 +1,19 @@
 //! A drive that is written as a file and read again is the same drive; no text makes it panic.
 
+use ersatz_compute::{CostModel, Picoseconds, Policy, Speed};
 use ersatz_drive_file::{
     Compute, Doorbells, Drive, DriveFile, Firmware, Fixed, Limits, Link, Media, MediaModel, Memory,
-    Namespace, NamespaceKind, Nvm, PageDrive, Picoseconds, Store,
+    Namespace, NamespaceKind, Nvm, PageDrive, Placement, Store, UnitClass,
 };
 use ersatz_engine::Ns;
 use ersatz_ftl::VictimPolicy;
 use ersatz_ftl::femu::{self, Eviction, Mapping, PageTypes, ReadCacheConfig};
 use ersatz_ftl::page::{self, BufferConfig, GcConfig, Pattern, Precondition};
 use ersatz_nand::{Bus, CellType, Geometry, ReadPriority, Reliability};
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 fn drive() -> impl Strategy<Value = Drive> {
     let link = (1_000_000..=1_000_000_000_000_u64, 0..=1_000_000_000_u64).prop_map(
@@ -61,6 +63,60 @@ fn drive() -> impl Strategy<Value = Drive> {
     )
 }
 
+fn cost_model() -> impl Strategy<Value = CostModel> {
+    let rate = (1_000_000..=1_000_000_000_000_u64, 0..=1_000_000_000_u64);
+    prop_oneof![
+        (0..=1_000_000_000_u64).prop_map(|price| CostModel::Instructions(Picoseconds(price))),
+        (0..=100_000_u32).prop_map(|factor| CostModel::Measured(factor * 10)),
+        rate.prop_map(|(bandwidth, setup)| CostModel::Rate {
+            bandwidth,
+            setup: Ns(setup),
+        }),
+        Just(CostModel::Given),
+    ]
+}
+
+fn units() -> impl Strategy<Value = Vec<UnitClass>> {
+    let class = (1..=1024_u16, 1..=100_000_u32, option::of(cost_model()));
+    let classes = vec(class, 1..5).prop_map(|classes| {
+        let classes = classes.into_iter().zip(0..);
+        let class = |((count, speed, cost), number): ((u16, u32, _), u32)| UnitClass {
+            class: format!("class {number}"),
+            count,
+            speed: Speed(speed * 10),
+            cost,
+        };
+        classes.map(class).collect::<Vec<_>>()
+    });
+    let plain = (1..=1024_u16).prop_map(|count| vec![UnitClass::plain(count)]);
+    prop_oneof![plain, classes]
+}
+
+fn types() -> impl Strategy<Value = Vec<Placement>> {
+    let types = btree_map(any::<u8>(), option::of(cost_model()), 0..4);
+    types.prop_map(|types| {
+        let one = |(ptype, cost)| Placement {
+            ptype,
+            class: 0,
+            cost,
+        };
+        types.into_iter().map(one).collect()
+    })
+}
+
+fn schedule() -> impl Strategy<Value = (Policy, [Ns; 3])> {
+    let policy = select(Policy::ALL.to_vec());
+    let times = (
+        1_000..=1_000_000_000_u64,
+        0..=1_000_000_000_u64,
+        1_000..=1_000_000_000_000_u64,
+    );
+    (
+        policy,
+        times.prop_map(|(slice, switch, ageing)| [slice, switch, ageing].map(Ns)),
+    )
+}
+
 fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
     let nvm =
         (1..=1_u64 << 38, prop_oneof![Just(512_u32), Just(4096)]).prop_map(|(blocks, block)| Nvm {
@@ -85,12 +141,22 @@ fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
         1..=1_000_000_000_000_000_u64,
         0..=1024_u16,
     );
-    let compute = (1..=1024_u16, 0..=1_000_000_000_u64, programs, bytes, limits).prop_map(
-        |(units, cost, (slots, max_activated), (max_program, max_programs_total), limits)| {
+    let what = (units(), cost_model(), types(), schedule());
+    let compute = (what, programs, bytes, limits).prop_map(
+        |(what, (slots, max_activated), (max_program, max_programs_total), limits)| {
             let (memory_range_sets, ranges_per_set, budget, threads) = limits;
+            let (units, cost, mut types, (scheduler, [time_slice, context_switch, ageing])) = what;
+            for (placement, class) in types.iter_mut().zip((0..units.len()).cycle()) {
+                placement.class = class;
+            }
             Compute {
                 units,
-                instruction_cost: Picoseconds(cost),
+                cost,
+                types,
+                scheduler,
+                time_slice,
+                context_switch,
+                ageing,
                 slots,
                 max_activated,
                 memory_range_sets,

@@ -3,6 +3,7 @@
 use crate::store::{self, StoreError};
 use ersatz_drive_file::{
     Compute, Doorbells as DoorbellPolicy, DriveFile, MediaModel, Memory, NamespaceKind, Nvm,
+    UnitClass,
 };
 use ersatz_engine::Ns;
 use ersatz_ftl::femu::{self, Femu};
@@ -10,7 +11,7 @@ use ersatz_ftl::page::{self, PageFtl};
 use ersatz_ftl::{Fault, Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_nvme::set::CommandSet;
-use ersatz_nvme::sets::cp::{ComputeConfig, Picoseconds, UnitCost};
+use ersatz_nvme::sets::cp::{ClassConfig, ComputeConfig, CostModel, Placement, UnitCost};
 use ersatz_nvme::sets::{
     Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, NvmConfigError, Slm, SlmConfig,
 };
@@ -45,6 +46,12 @@ pub enum BuildError {
     /// Ageing has used up the drive.
     #[error("the drive does not survive its ageing (ftl.precondition): {0}")]
     Precondition(Fault),
+    /// Times of this machine, in a simulation.
+    #[error(
+        "namespace {0}: cost.measured takes the time that programs take on this machine, and a \
+         simulation's results depend on no machine"
+    )]
+    Measured(u32),
     /// No threads for programs.
     #[error("no threads for the programs of a compute namespace")]
     Threads(#[source] std::io::Error),
@@ -177,6 +184,9 @@ fn namespaces(
                 Box::new(set.map_err(|error| BuildError::Memory("a memory namespace", error))?)
             }
             NamespaceKind::Compute(compute) => {
+                if matches!(execution, Execution::Inline) && is_measured(compute) {
+                    return Err(BuildError::Measured(namespace.id));
+                }
                 let set = compute_set(file, compute, &memories, execution);
                 Box::new(set.map_err(BuildError::Threads)?)
             }
@@ -242,11 +252,9 @@ fn compute_set(
     };
     let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
     let config = CpConfig {
-        units: ComputeConfig::fifo(compute.units),
-        costs: vec![UnitCost::instructions(Picoseconds(
-            compute.instruction_cost.0,
-        ))],
-        placements: Vec::new(),
+        units: units(compute),
+        costs: costs(compute),
+        placements: placements(compute),
         slots: compute.slots,
         max_activated: compute.max_activated,
         memory_range_sets: compute.memory_range_sets,
@@ -260,6 +268,47 @@ fn compute_set(
         reads: ids(file, |kind| matches!(kind, NamespaceKind::Nvm(_))),
     };
     Ok(Cp::new(config, executor))
+}
+
+/// The compute units, and how they are shared out.
+fn units(compute: &Compute) -> ComputeConfig {
+    let class = |class: &UnitClass| ClassConfig {
+        name: class.class.clone(),
+        units: class.count,
+    };
+    ComputeConfig {
+        classes: compute.units.iter().map(class).collect(),
+        policy: compute.scheduler,
+        time_slice: compute.time_slice,
+        context_switch: compute.context_switch,
+        ageing: compute.ageing,
+    }
+}
+
+fn costs(compute: &Compute) -> Vec<UnitCost> {
+    let cost = |class: &UnitClass| UnitCost {
+        speed: class.speed,
+        model: class.cost.unwrap_or(compute.cost),
+    };
+    compute.units.iter().map(cost).collect()
+}
+
+fn placements(compute: &Compute) -> Vec<Placement> {
+    let placement = |placement: &ersatz_drive_file::Placement| Placement {
+        ptype: ProgramType(placement.ptype),
+        class: placement.class,
+        model: placement.cost,
+    };
+    compute.types.iter().map(placement).collect()
+}
+
+/// Whether some job's time is to be measured on this machine.
+fn is_measured(compute: &Compute) -> bool {
+    let classes = costs(compute).into_iter().map(|cost| cost.model);
+    let types = compute.types.iter().filter_map(|placement| placement.cost);
+    classes
+        .chain(types)
+        .any(|model| matches!(model, CostModel::Measured(_)))
 }
 
 /// A UUID (version 8, of our own making) that follows from the drive's name and the NSID, so that
@@ -317,6 +366,23 @@ mod tests {
         assert!(femu.contains("75 % and 95 % of 3 lines"), "{femu}");
         let page = refused("[nand]\nblocks_per_plane = 20");
         assert!(page.contains("16 lines of 16384 pages"), "{page}");
+    }
+
+    #[test]
+    fn a_simulation_measures_no_time_of_this_machine() {
+        for cost in [
+            "cost = { measured = \"3 x\" }",
+            "cost = { instructions = \"1 ns\" }\ntypes = [{ type = 0xC1, cost = { measured = \"3 x\" } }]",
+        ] {
+            let text = format!(
+                "[[namespace]]\nkind = \"compute\"\nunits = 1\n{cost}\n[media]\nkind = \"null\"\n"
+            );
+            let file = drive_file(&text);
+            let built = Drive::build(&file, &Execution::Inline);
+            assert!(matches!(built, Err(BuildError::Measured(2))), "{cost}");
+            let wake = Arc::new(|| ());
+            assert!(Drive::build(&file, &Execution::Threads { wake }).is_ok());
+        }
     }
 
     #[test]

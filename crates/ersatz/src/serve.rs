@@ -116,7 +116,7 @@ fn describe(namespace: &Namespace) -> String {
     let what = match &namespace.kind {
         NamespaceKind::Nvm(nvm) => format!("{} of flash", bytes(nvm.size)),
         NamespaceKind::Memory(memory) => format!("{} of memory", bytes(memory.size)),
-        NamespaceKind::Compute(compute) => format!("{} compute units", compute.units),
+        NamespaceKind::Compute(compute) => format!("{} compute units", compute.unit_count()),
     };
     format!("namespace {} with {what}", namespace.id)
 }

@@ -146,7 +146,7 @@ pub(super) fn read(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<Con
 
 /// The block of all NVM namespaces.
 fn block_of(root: &mut Table<'_, '_>, namespaces: &[Found]) -> Option<u32> {
-    let nvm = |found: &Found| match found.namespace?.kind {
+    let nvm = |found: &Found| match &found.namespace.as_ref()?.kind {
         NamespaceKind::Nvm(nvm) => Some(nvm.block),
         _ => None,
     };

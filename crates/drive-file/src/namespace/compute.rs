@@ -1,9 +1,18 @@
 //! `[[namespace]]` of kind "compute".
 
+mod cost;
+mod units;
+
+pub(crate) use cost::SECTION as COST_SECTION;
+pub use units::{Placement, UnitClass};
+pub(crate) use units::{TYPES_SECTION, UNITS_SECTION};
+
 use crate::reader::Table;
 use crate::schema::{Absent, Key, Section, Step};
-use crate::unit::{Picoseconds, Unit};
+use crate::unit::Unit;
 use crate::writer::Writer;
+use ersatz_compute::{CostModel, Policy};
+use ersatz_engine::Ns;
 
 /// Program slots when the file doesn't say.
 pub const DEFAULT_SLOTS: u16 = 256;
@@ -22,9 +31,48 @@ pub const DEFAULT_BUDGET: u64 = 10_000_000_000;
 /// Threads when the file doesn't say: as many as this machine has processors.
 pub const DEFAULT_THREADS: u16 = 0;
 
-const UNITS: Key = Key::number("units", Unit::Count, 1, 1024)
-    .means("Compute units: programs that run at the same time in the drive's time.");
+/// How units are shared out when the file doesn't say.
+pub const DEFAULT_SCHEDULER: Policy = Policy::Fifo;
+/// Time slice when the file doesn't say: a round figure, measured on no drive.
+pub const DEFAULT_TIME_SLICE: Ns = Ns::from_us(200);
+/// Cost of a switch when the file doesn't say.
+pub const DEFAULT_CONTEXT_SWITCH: Ns = Ns::ZERO;
+/// Waiting that counts as one priority when the file doesn't say.
+pub const DEFAULT_AGEING: Ns = Ns::from_ms(10);
+
+/// As [`Policy::ALL`] has them.
+const SCHEDULERS: &[&str] = &[
+    "fifo",
+    "round-robin",
+    "grouped-fifo",
+    "grouped-round-robin",
+    "priority",
+    "deadline",
+    "fair-share",
+];
+
 const COST: Key = Key::table("cost").means("What a program's work takes in the drive's time.");
+const SCHEDULER: Key = Key::choice("scheduler", SCHEDULERS)
+    .or(Absent::Text(DEFAULT_SCHEDULER.name()))
+    .means(
+        "Who gets a unit that is free: `\"fifo\"`: first come, first served, each job to its end. \
+         `\"round-robin\"`: time slices in turn. `\"grouped-fifo\"`, `\"grouped-round-robin\"`: the \
+         same, but the job groups take turns. `\"priority\"`: the highest first, growing with \
+         waiting. `\"deadline\"`: the earliest first, at once. `\"fair-share\"`: time in proportion \
+         to the groups' priorities.",
+    );
+const TIME_SLICE: Key = Key::number("time_slice", Unit::Nanoseconds, 1_000, 1_000_000_000)
+    .or(Absent::Number(DEFAULT_TIME_SLICE.0))
+    .means(
+        "How long a job keeps a unit while others wait, with schedulers that slice time (not \
+         `\"fifo\"`, `\"grouped-fifo\"`, `\"deadline\"`).",
+    );
+const CONTEXT_SWITCH: Key = Key::number("context_switch", Unit::Nanoseconds, 0, 1_000_000_000)
+    .or(Absent::Number(DEFAULT_CONTEXT_SWITCH.0))
+    .means("What it takes a unit to begin with a job that it did not have just before.");
+const AGEING: Key = Key::number("ageing", Unit::Nanoseconds, 1_000, 1_000_000_000_000)
+    .or(Absent::Number(DEFAULT_AGEING.0))
+    .means("How much waiting counts as one priority more, with scheduler `\"priority\"`.");
 const SLOTS: Key = Key::number("slots", Unit::Count, 1, 65_535)
     .or(Absent::Number(DEFAULT_SLOTS as u64))
     .means("Programs that can be loaded: indexes 0 to `slots` - 1 (PIND).");
@@ -58,8 +106,13 @@ const THREADS: Key = Key::number("threads", Unit::Count, 0, 1024)
 pub(crate) const SECTION: Section = Section {
     heading: "namespace, kind = \"compute\"",
     keys: &[
-        UNITS,
+        units::UNITS,
         COST,
+        units::TYPES,
+        SCHEDULER,
+        TIME_SLICE,
+        CONTEXT_SWITCH,
+        AGEING,
         SLOTS,
         MAX_ACTIVATED,
         MEMORY_RANGE_SETS,
@@ -71,22 +124,24 @@ pub(crate) const SECTION: Section = Section {
     ],
 };
 
-const INSTRUCTIONS: Key = Key::number("instructions", Unit::Picoseconds, 0, 1_000_000_000)
-    .means("Time of one instruction on a compute unit, exact to a picosecond.");
-
-/// `cost` of a compute namespace.
-pub(crate) const COST_SECTION: Section = Section {
-    heading: "namespace.cost",
-    keys: &[INSTRUCTIONS],
-};
-
 /// Programs and the units that run them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compute {
-    /// Compute units, 1 to 1,024.
-    pub units: u16,
-    /// Price of one instruction, at most 1 ms.
-    pub instruction_cost: Picoseconds,
+    /// Classes of compute units, at least one, each with a name of its own.
+    pub units: Vec<UnitClass>,
+    /// What work costs, where no class or type of program says otherwise.
+    pub cost: CostModel,
+    /// Types of programs that run elsewhere than on the first class, or cost otherwise; each type
+    /// once.
+    pub types: Vec<Placement>,
+    /// Who gets a unit that is free.
+    pub scheduler: Policy,
+    /// How long a job keeps a unit while others wait, 1 us to 1 s.
+    pub time_slice: Ns,
+    /// What a switch takes, at most 1 s.
+    pub context_switch: Ns,
+    /// How much waiting counts as one priority more, 1 us to 1000 s.
+    pub ageing: Ns,
     /// Program slots, 1 to 65,535.
     pub slots: u16,
     /// Programs activated at the same time (MAXACT), 1 to `slots`.
@@ -106,13 +161,27 @@ pub struct Compute {
     pub threads: u16,
 }
 
+fn policy(name: &str) -> Policy {
+    let mut all = Policy::ALL.into_iter();
+    all.find(|policy| policy.name() == name).unwrap_or_default()
+}
+
 impl Compute {
+    /// Compute units of all classes together.
+    #[must_use]
+    pub fn unit_count(&self) -> u16 {
+        let counts = self.units.iter().map(|class| class.count);
+        counts.fold(0, u16::saturating_add)
+    }
+
     pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Self> {
-        let units = table.number(&UNITS);
-        let instruction_cost = table.table(&COST).and_then(|mut cost| {
-            cost.finish("cost", &[&COST_SECTION]);
-            cost.number(&INSTRUCTIONS).map(Picoseconds)
-        });
+        let units = units::read(table);
+        let cost = table.table(&COST).and_then(cost::read);
+        let types = units::read_types(table, units.as_deref().unwrap_or_default());
+        let scheduler = table.text(&SCHEDULER);
+        let time_slice = table.number(&TIME_SLICE).map(Ns);
+        let context_switch = table.number(&CONTEXT_SWITCH).map(Ns);
+        let ageing = table.number(&AGEING).map(Ns);
         let slots = table.number(&SLOTS);
         let max_activated = table.number(&MAX_ACTIVATED);
         let memory_range_sets = table.number(&MEMORY_RANGE_SETS);
@@ -123,7 +192,12 @@ impl Compute {
         let threads = table.number(&THREADS);
         let compute = Self {
             units: units?,
-            instruction_cost: instruction_cost?,
+            cost: cost?,
+            types: types?,
+            scheduler: scheduler.map(|name| policy(&name))?,
+            time_slice: time_slice?,
+            context_switch: context_switch?,
+            ageing: ageing?,
             slots: slots?,
             max_activated: max_activated?,
             memory_range_sets: memory_range_sets?,
@@ -156,10 +230,13 @@ impl Compute {
     }
 
     pub(super) fn write(&self, entries: &mut Writer) {
-        let mut cost = Writer::default();
-        cost.number(&INSTRUCTIONS, self.instruction_cost.0);
-        entries.number(&UNITS, self.units.into());
-        entries.table(&COST, cost);
+        units::write(entries, &self.units);
+        entries.table(&COST, cost::write(&self.cost));
+        units::write_types(entries, &self.types, &self.units);
+        entries.text(&SCHEDULER, self.scheduler.name());
+        entries.number(&TIME_SLICE, self.time_slice.0);
+        entries.number(&CONTEXT_SWITCH, self.context_switch.0);
+        entries.number(&AGEING, self.ageing.0);
         entries.number(&SLOTS, self.slots.into());
         entries.number(&MAX_ACTIVATED, self.max_activated.into());
         entries.number(&MEMORY_RANGE_SETS, self.memory_range_sets.into());
@@ -168,5 +245,16 @@ impl Compute {
         entries.number(&MAX_PROGRAMS_TOTAL, self.max_programs_total);
         entries.number(&BUDGET, self.budget);
         entries.number(&THREADS, self.threads.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_schedulers_can_be_written() {
+        let names: Vec<_> = Policy::ALL.iter().map(|policy| policy.name()).collect();
+        assert_eq!(names, SCHEDULERS);
     }
 }

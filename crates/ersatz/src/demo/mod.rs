@@ -128,7 +128,7 @@ fn attach(child: &Child, file: &DriveFile) -> Result<Host> {
     let memory = *csd.memory().first().with_context(|| first("memory"))?;
     let compute = *csd.compute().first().with_context(|| first("compute"))?;
     let units = file.namespaces.iter().find_map(|ns| match &ns.kind {
-        NamespaceKind::Compute(found) if ns.id == compute.nsid => Some(found.units),
+        NamespaceKind::Compute(found) if ns.id == compute.nsid => Some(found.unit_count()),
         _ => None,
     });
     Ok(Host {
