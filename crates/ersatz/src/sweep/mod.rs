@@ -1,6 +1,6 @@
 //! `ersatz sweep`: many simulations, one table.
 //!
-//! [`file`] reads the sweep file, [`plan`] makes runs of it, [`journal`] remembers those that were
+//! [`mod@file`] reads the sweep file, [`plan`] makes runs of it, [`journal`] remembers those that were
 //! finished, [`figures`] says what of a run is kept, and [`result`] writes the table. Here is how
 //! they are run. What a run gives follows from its drive file, its workload and its seed, so that
 //! neither the number of workers nor an interruption can be seen in the result.
