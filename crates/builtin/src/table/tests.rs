@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::Device;
+use crate::testing::{Device, log};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -94,6 +94,56 @@ fn a_segment_outside_of_its_memory_is_a_fault() {
             let report = program.run(&Window::new(segments), &args, Fuel(0));
             assert!(report.result.is_err(), "{}", program.name);
         }
+    }
+}
+
+#[test]
+fn memory_that_changes_during_a_job_does_no_harm() {
+    const LEN: usize = 40_000;
+    let seeds = [
+        ("lz4-decompress", "lz4-compress"),
+        ("zstd-decompress", "zstd-compress"),
+    ];
+    for program in all() {
+        let mut input = log(LEN);
+        if let Some((_, maker)) = seeds.iter().find(|(name, _)| *name == program.name) {
+            let maker = all().iter().find(|other| other.name == *maker).expect("it");
+            let device = Device::new().with(&input).with(&[0; LEN]);
+            let len = device.result(maker, [LEN as u64, 0]) as usize;
+            input = device.bytes(1)[..len].to_vec();
+        }
+        let options: &[u8] = match program.name {
+            "filter" => b"\x10\0\0\0\x03\0\0\0\x02\x02\0\0\0\0\0\0ab",
+            "knn" => b"\x01\0\0\0\x05\0\0\0abcd",
+            "find" | "regex" => b"ERROR",
+            name if name.starts_with("aes") => {
+                b"\0\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0abcdef0123456789abcdef0123456789"
+            }
+            _ => b"",
+        };
+        let mut device = Device::new().with(&input);
+        if program.ranges.len() > 1 {
+            device = device.with(&vec![0; 2 * LEN]);
+        }
+        let parameters = [input.len() as u64, 1];
+        let before = device.run(program, parameters, options);
+        assert!(before.result.is_ok(), "{}: {before:?}", program.name);
+        let window = device.window();
+        let first = &window.segments()[0];
+        std::thread::scope(|scope| {
+            let jobs = scope.spawn(|| {
+                for _ in 0..20 {
+                    let report = device.run(program, parameters, options);
+                    assert!(report.bytes <= 2 * LEN as u64);
+                }
+            });
+            for turn in (0u64..).take_while(|_| !jobs.is_finished()) {
+                let at = turn.wrapping_mul(7919) % first.len;
+                let written = first.memory.store(first.offset + at, turn as u8);
+                written.expect("inside");
+            }
+        });
+        assert!(device.gaps_are_untouched(), "{}", program.name);
     }
 }
 
