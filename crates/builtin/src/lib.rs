@@ -1,8 +1,8 @@
 //! Programs that the drive brings along: accelerators behind the seam of [`ersatz_runtime`].
 //!
 //! [`all`] is the table of them. Each entry is a [`Program`](ersatz_runtime::Program), says what its
-//! ranges, parameters and options mean, and has a [`Rate`] for the time that it takes. They work on
-//! the job's memory through buffers of bounded size, because another party may change that memory at
+//! ranges, parameters and options mean, and has a [`CostModel`](ersatz_compute::CostModel). They work
+//! on the job's memory through buffers of bounded size, because another party may change it at
 //! any time: what was checked is what is used.
 //!
 //! What this crate does not do: it puts nothing into slots, books no time, and runs no code of a
@@ -23,4 +23,4 @@ mod table;
 #[cfg(test)]
 mod testing;
 
-pub use table::{Builtin, Rate, all};
+pub use table::{Builtin, all};

@@ -2,37 +2,10 @@
 
 use crate::job::Job;
 use crate::programs;
+use ersatz_compute::CostModel;
 use ersatz_engine::Ns;
 use ersatz_runtime::{Args, Fault, Fuel, Program, Report, Window};
 use std::fmt;
-
-/// How long an accelerator takes: a time for each job, and one for each byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// Time of a job that has nothing to do.
-    pub setup: Ns,
-    /// Bytes per second; 0 for no limit.
-    pub bandwidth: u64,
-}
-
-impl Rate {
-    /// Time of a job over `bytes` bytes, rounded up.
-    ///
-    /// ```
-    /// # use ersatz_builtin::Rate;
-    /// # use ersatz_engine::Ns;
-    /// let rate = Rate { setup: Ns::from_us(2), bandwidth: 4_000_000_000 };
-    /// assert_eq!(rate.time(4096), Ns(3024));
-    /// ```
-    #[must_use]
-    pub fn time(self, bytes: u64) -> Ns {
-        if self.bandwidth == 0 {
-            return self.setup;
-        }
-        let span = (u128::from(bytes) * 1_000_000_000).div_ceil(u128::from(self.bandwidth));
-        self.setup + Ns(u64::try_from(span).unwrap_or(u64::MAX))
-    }
-}
 
 /// A program that the drive brings along.
 #[derive(Clone, Copy)]
@@ -56,10 +29,9 @@ pub struct Builtin {
     pub options: Option<&'static str>,
     /// What the return value is.
     pub result: &'static str,
-    /// How long it takes, unless the drive file says otherwise: applies to
-    /// [`Report::bytes`], the bytes that were read from range 0, and those that were written where
-    /// a program decompresses.
-    pub rate: Rate,
+    /// What a job costs, unless the drive file says otherwise: a rate for [`Report::bytes`], the bytes
+    /// that were read from range 0, and those that were written where a program decompresses.
+    pub cost: CostModel,
     pub(crate) run: fn(&Job<'_>) -> Result<u64, Fault>,
 }
 
@@ -118,8 +90,8 @@ pub(crate) const fn id(number: u16) -> u64 {
 }
 
 /// A default rate, in microseconds and GB/s.
-pub(crate) const fn rate(setup: u64, bandwidth: u64) -> Rate {
-    Rate {
+pub(crate) const fn rate(setup: u64, bandwidth: u64) -> CostModel {
+    CostModel::Rate {
         setup: Ns::from_us(setup),
         bandwidth: bandwidth * 1_000_000_000,
     }

@@ -1,13 +1,14 @@
 //! AES-XTS (IEEE 1619, NIST SP 800-38E), which disks are encrypted with.
 
 use crate::job::{Job, failed};
-use crate::table::{Builtin, Rate, id, rate};
+use crate::table::{Builtin, id, rate};
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, BlockSizeUser, KeyInit, consts::U16};
 use aes::{Aes128, Aes256};
+use ersatz_compute::CostModel;
 use ersatz_runtime::Fault;
 use xts_mode::{Xts128, get_tweak_default};
 
-const RATE: Rate = rate(2, 8);
+const COST: CostModel = rate(2, 8);
 const RANGES: &[&str] = &[
     "the sectors",
     "gets the result, which else takes the place of the sectors",
@@ -28,7 +29,7 @@ pub(crate) const ENCRYPT: Builtin = Builtin {
     parameters: PARAMETERS,
     options: OPTIONS,
     result: "bytes encrypted",
-    rate: RATE,
+    cost: COST,
     run: |job| run(job, Direction::Encrypt),
 };
 
@@ -41,7 +42,7 @@ pub(crate) const DECRYPT: Builtin = Builtin {
     parameters: PARAMETERS,
     options: OPTIONS,
     result: "bytes decrypted",
-    rate: RATE,
+    cost: COST,
     run: |job| run(job, Direction::Decrypt),
 };
 

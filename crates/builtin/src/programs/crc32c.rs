@@ -16,7 +16,7 @@ pub(crate) const CRC32C: Builtin = Builtin {
     ],
     options: None,
     result: "the CRC",
-    rate: rate(2, 8),
+    cost: rate(2, 8),
     run,
 };
 

@@ -19,7 +19,7 @@ pub(crate) const FILTER: Builtin = Builtin {
          10: 6 zero bytes; 16: the constant, as long as the field",
     ),
     result: "records that match",
-    rate: rate(2, 8),
+    cost: rate(2, 8),
     run,
 };
 

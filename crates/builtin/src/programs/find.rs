@@ -14,7 +14,7 @@ pub(crate) const FIND: Builtin = Builtin {
     parameters: ["bytes in range 0", "bytes of options"],
     options: Some("the string, 1 to 4096 bytes"),
     result: "places found",
-    rate: rate(2, 8),
+    cost: rate(2, 8),
     run,
 };
 

@@ -16,7 +16,7 @@ pub(crate) const HISTOGRAM: Builtin = Builtin {
     parameters: ["bytes in range 0, whole values", "bytes of a value: 1 or 2"],
     options: None,
     result: "values counted",
-    rate: rate(2, 8),
+    cost: rate(2, 8),
     run,
 };
 

@@ -21,7 +21,7 @@ pub(crate) const KNN: Builtin = Builtin {
          8: the query, a vector",
     ),
     result: "entries: as many as wanted, or as there are vectors",
-    rate: rate(5, 8),
+    cost: rate(5, 8),
     run,
 };
 

@@ -15,7 +15,7 @@ pub(crate) const COMPRESS: Builtin = Builtin {
     parameters: ["bytes in range 0", ""],
     options: None,
     result: "bytes of the frame",
-    rate: rate(5, 4),
+    cost: rate(5, 4),
     run: compress,
 };
 
@@ -28,7 +28,7 @@ pub(crate) const DECOMPRESS: Builtin = Builtin {
     parameters: ["bytes in range 0", ""],
     options: None,
     result: "bytes that the frames hold",
-    rate: rate(5, 8),
+    cost: rate(5, 8),
     run: decompress,
 };
 

@@ -2,10 +2,11 @@
 
 use crate::job::{Job, failed};
 use crate::number::{Kind, LANES, Number, with_type};
-use crate::table::{Builtin, Rate, id, rate};
+use crate::table::{Builtin, id, rate};
+use ersatz_compute::CostModel;
 use ersatz_runtime::Fault;
 
-const RATE: Rate = rate(2, 8);
+const COST: CostModel = rate(2, 8);
 const PARAMETERS: [&str; 2] = ["bytes in range 0, whole numbers", "type of the numbers"];
 
 pub(crate) const SUM: Builtin = Builtin {
@@ -18,7 +19,7 @@ pub(crate) const SUM: Builtin = Builtin {
     parameters: PARAMETERS,
     options: None,
     result: "the sum, of floating-point numbers as a double; 0 for no numbers",
-    rate: RATE,
+    cost: COST,
     run: |job| with_type!(Kind::of(job.parameter())?, sum(job)),
 };
 
@@ -31,7 +32,7 @@ pub(crate) const MIN: Builtin = Builtin {
     parameters: PARAMETERS,
     options: None,
     result: "the least, extended to 64 bits, or as a double; NaN if nothing else is there",
-    rate: RATE,
+    cost: COST,
     run: |job| with_type!(Kind::of(job.parameter())?, least(job)),
 };
 
@@ -44,7 +45,7 @@ pub(crate) const MAX: Builtin = Builtin {
     parameters: PARAMETERS,
     options: None,
     result: "the greatest, extended to 64 bits, or as a double; NaN if nothing else is there",
-    rate: RATE,
+    cost: COST,
     run: |job| with_type!(Kind::of(job.parameter())?, greatest(job)),
 };
 

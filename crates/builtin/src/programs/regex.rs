@@ -30,7 +30,7 @@ pub(crate) const REGEX: Builtin = Builtin {
          are is as in ASCII, unless `(?u)` says otherwise; it has to fit into an automaton of 4 MiB",
     ),
     result: "lines that match",
-    rate: rate(5, 4),
+    cost: rate(5, 4),
     run,
 };
 

@@ -14,7 +14,7 @@ pub(crate) const SHA256: Builtin = Builtin {
     parameters: ["bytes in range 0", ""],
     options: None,
     result: "the first 8 bytes of the digest as a big-endian number: how it is written begins with it",
-    rate: rate(2, 2),
+    cost: rate(2, 2),
     run,
 };
 

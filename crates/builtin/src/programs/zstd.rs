@@ -18,7 +18,7 @@ pub(crate) const COMPRESS: Builtin = Builtin {
     parameters: ["bytes in range 0", ""],
     options: None,
     result: "bytes of the frame",
-    rate: rate(5, 2),
+    cost: rate(5, 2),
     run: compress,
 };
 
@@ -32,7 +32,7 @@ pub(crate) const DECOMPRESS: Builtin = Builtin {
     parameters: ["bytes in range 0", ""],
     options: None,
     result: "bytes that the frames hold",
-    rate: rate(5, 4),
+    cost: rate(5, 4),
     run: decompress,
 };
 

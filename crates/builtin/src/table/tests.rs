@@ -17,7 +17,9 @@ fn every_name_and_every_identifier_is_there_once() {
 
 /// A program's section of `docs/builtins.md`, but for its example.
 fn section(program: &Builtin) -> String {
-    let Rate { setup, bandwidth } = program.rate;
+    let CostModel::Rate { bandwidth, setup } = program.cost else {
+        panic!("{} has no rate", program.name);
+    };
     let mut section = format!("## {}\n\n", program.name);
     section += &format!(
         "`{:#x}`: {}.\n\n| | |\n|---|---|\n",
@@ -57,24 +59,6 @@ fn the_documentation_is_the_table() {
     }
     let documented = text.lines().filter(|line| line.starts_with("## ")).skip(1);
     assert_eq!(documented.count(), all().len());
-}
-
-#[test]
-fn time_is_setup_and_bytes() {
-    let rate = rate(2, 8);
-    assert_eq!(rate.time(0), Ns(2000));
-    assert_eq!(rate.time(8_000_000_000), Ns(1_000_002_000));
-    assert_eq!(rate.time(1), Ns(2001), "rounded up");
-    let slow = Rate {
-        setup: Ns(5),
-        bandwidth: 1,
-    };
-    assert_eq!(slow.time(u64::MAX), Ns::MAX);
-    let unlimited = Rate {
-        setup: Ns(5),
-        bandwidth: 0,
-    };
-    assert_eq!(unlimited.time(u64::MAX), Ns(5));
 }
 
 #[test]
