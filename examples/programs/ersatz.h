@@ -16,9 +16,9 @@
  * variables and constants of its own (variables start anew in each run), a stack of 512 bytes per
  * function and 64 functions deep, loops, and calls to other functions of the same file.
  *
- * There are no helper functions and no C library. An access outside of all that, an atomic
- * operation on an address that is not aligned, or more instructions than the drive allows end
- * the program with an error status. Division by zero gives zero.
+ * There is no C library, but the drive has a few functions to call: see below. An access outside of
+ * all that, an atomic operation on an address that is not aligned, or more instructions than the
+ * drive allows end the program with an error status. Division by zero gives zero.
  */
 #ifndef ERSATZ_H
 #define ERSATZ_H
@@ -96,6 +96,34 @@ ERSATZ_INLINE void ersatz_store64(void *p, u64 value)
 
 	((struct unaligned *)p)->value = value;
 }
+
+/* Functions of the drive. Version 1 of them; a later one adds some and changes none, and a drive
+ * refuses a program that calls one that it does not have. Each call costs one instruction, and one
+ * more for each eight bytes that it works on. An argument that is wrong ends the program with an
+ * error status. docs/programs.md tells more of each. */
+#define ERSATZ_HELPERS 1
+
+/* Writes a line of up to 1024 bytes to the drive's log. */
+static u64 (*const ersatz_print)(const void *text, u64 len) = (void *)1001;
+/* The modelled time at which the job arrived, in nanoseconds. */
+static u64 (*const ersatz_time)(void) = (void *)1002;
+/* Copies bytes; the two places may overlap. */
+static u64 (*const ersatz_memmove)(void *to, const void *from, u64 len) = (void *)1003;
+/* Compares as memcmp does: -1, 0 or 1. */
+static s64 (*const ersatz_memcmp)(const void *a, const void *b, u64 len) = (void *)1004;
+/* Where `what`, of up to 4096 bytes, is first in `in`: an offset, or ERSATZ_NOT_FOUND. */
+static u64 (*const ersatz_find)(const void *in, u64 len, const void *what, u64 what_len) =
+	(void *)1005;
+#define ERSATZ_NOT_FOUND (~0ull)
+/* Continues a CRC-32C, which begins with 0. */
+static u64 (*const ersatz_crc32c)(const void *data, u64 len, u64 crc) = (void *)1006;
+/* Reads blocks of an NVM namespace to a place with `room` bytes in a memory range; how many bytes
+ * they were. The drive's flash takes its time for them when the program has ended. */
+static u64 (*const ersatz_read_blocks)(u64 nsid, u64 slba, u64 nlb, void *to, u64 room) =
+	(void *)1007;
+/* Sets one of the eight words of results, which are the last 64 bytes of the last range. */
+static u64 (*const ersatz_result)(u64 index, u64 value) = (void *)1008;
+#define ERSATZ_RESULTS 8
 
 /* Copies `len` bytes to a place that does not overlap them. */
 ERSATZ_INLINE void ersatz_copy(void *to, const void *from, u64 len)

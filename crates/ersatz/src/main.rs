@@ -10,6 +10,7 @@
 //! Standard output has what was asked for, or JSON; standard error has progress, logs and errors.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod convert;
 mod csd;
 mod demo;
@@ -66,6 +67,7 @@ enum Command {
     Sweep(sweep::Args),
     Runner(runner::Args),
     Convert(convert::Args),
+    Bench(bench::Args),
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  ersatz completions bash > ~/.local/share/bash-completion/completions/ersatz"
@@ -95,6 +97,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Sweep(args) => sweep::run(&args)?,
         Command::Runner(args) => runner::run(&args)?,
         Command::Convert(args) => convert::run(&args)?,
+        Command::Bench(args) => bench::run(&args)?,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ersatz", &mut std::io::stdout());
         }

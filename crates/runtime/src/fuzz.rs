@@ -1,8 +1,10 @@
 //! Entry points for fuzzers and for the tests that replay their seeds.
 
-use crate::{Args, Ebpf, Fuel, Limits, Runtime, Segment, Window};
+use crate::{Args, Ebpf, Engine, Fuel, Limits, Runtime, Segment, Window};
 use ersatz_memory::Mapping;
 use std::sync::Arc;
+
+pub use crate::ebpf::differential::program as engines;
 
 /// Takes `data` for a program image; if it can be loaded, runs it over two small ranges.
 ///
@@ -18,7 +20,8 @@ pub fn program(data: &[u8]) {
         frames: 8,
         frame: 512,
     };
-    let Ok(program) = Ebpf::new(limits).load(data, "") else {
+    let ebpf = Ebpf::new(limits).with_engine(Engine::Interpreter);
+    let Ok(program) = ebpf.load(data, "") else {
         return;
     };
     let run = || {

@@ -9,9 +9,9 @@
 //! What this crate does not do: it decides neither when a program runs (the compute namespace's
 //! scheduler does) nor what its instructions cost.
 //!
+//! All `unsafe` is in `ebpf::jit`, where generated code is called and calls back.
+//!
 //! Where to read next: `program` for the seam, `services` for what a program may ask of the drive, `ebpf` for how an object becomes a run.
-
-#![forbid(unsafe_code)]
 
 pub mod abi;
 mod ebpf;
@@ -21,7 +21,7 @@ mod program;
 mod services;
 mod window;
 
-pub use ebpf::{Ebpf, Limits};
+pub use ebpf::{Ebpf, Engine, Limits};
 pub use program::{Args, Fault, Fuel, LoadError, Program, Report, Runtime};
 pub use services::{BlockRead, NoServices, ReadError, Services};
 pub use window::{Segment, Window};

@@ -119,7 +119,7 @@ impl Report {
                 On the host: reading. Its own work is not modelled: its processor counted for \
              {processor} of\n   \
                 real time, while the next data came.\n\
-             ** On this machine, which interprets the drive's program. It says nothing about a \
+             ** On this machine, which ran the drive's program as well. It says nothing about a \
              drive.",
             size = bytes(self.size),
             token = String::from_utf8_lossy(TOKEN),

@@ -3,34 +3,19 @@
 //! What every engine has to reproduce exactly, besides the instructions' results:
 //! - *Count*: each instruction that is begun counts one, also the one that faults; a 64-bit
 //!   immediate is one instruction. With a budget of n, exactly n are run, and the fault names the
-//!   one that wasn't.
+//!   one that wasn't. A helper costs more than its call (see [`helper`](super::helper)); where the
+//!   budget does not suffice for that, all of it is used up, and the fault names the call.
 //! - *Registers*: at the start of a function r1–r5 hold its arguments, r10 the end of its stack
 //!   frame, and the others zero. After a call r0 is the result, r6–r10 are as before, and r1–r5 zero.
 //! - *Stack*: it grows down, one frame per nested function, and is zero at the start of a run.
 
+use super::helper::{self, Helper, Refusal};
 use super::isa::{AtomicOp, Insn, Op, Width};
-use super::layout;
 use super::memory::Memory;
 use super::module::Module;
-use crate::{Fault, Fuel, Report};
+use super::run::{Ended, Run, Stack, State};
+use crate::Fault;
 use std::slice;
-
-/// The stack's shape.
-#[derive(Clone, Copy, Debug)]
-pub struct Stack {
-    /// Functions that may be nested, the first one included.
-    pub frames: usize,
-    /// Bytes of each one's frame.
-    pub frame: usize,
-}
-
-impl Stack {
-    /// Bytes of all frames.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.frames.saturating_mul(self.frame)
-    }
-}
 
 /// What a call keeps for its return.
 struct Frame {
@@ -39,7 +24,7 @@ struct Frame {
 }
 
 /// r0–r10 and the zero; as many as a byte can number, so that no index is out of bounds.
-type Registers = [u64; 256];
+type Padded = [u64; 256];
 
 /// A stretch of code, up to where the budget ends or the code does. To know both from the one
 /// comparison that finds the end is what makes exact counting cheap.
@@ -81,9 +66,11 @@ enum Trouble {
     /// The end of a stretch.
     End,
     /// At that address, so many bytes.
-    Access(u64, usize),
+    Access(u64, u64),
     Stack,
     Unaligned,
+    /// Of a helper.
+    Refused(Refusal),
 }
 
 impl Trouble {
@@ -100,11 +87,12 @@ impl Trouble {
             Self::End => Fault::Budget {
                 pc: Some(module.slot(next)),
             },
-            Self::Access(address, len) => Fault::Access {
-                pc,
-                address,
-                len: len as u64,
-            },
+            Self::Access(address, len) | Self::Refused(Refusal::Access(address, len)) => {
+                Fault::Access { pc, address, len }
+            }
+            Self::Refused(Refusal::Argument(what)) => Fault::Instruction { pc, what },
+            Self::Refused(Refusal::Read(error)) => Fault::Read { pc, error },
+            Self::Refused(Refusal::Budget) => Fault::Budget { pc: Some(pc) },
             Self::Stack => Fault::Stack {
                 pc,
                 limit: stack.frames,
@@ -117,15 +105,15 @@ impl Trouble {
     }
 }
 
-/// Runs `module` from its entry on.
+/// Runs from `state` on, until the function returns that is then the current one.
 #[must_use]
-pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel) -> Report {
+pub fn run(run: &Run<'_>, state: &State) -> Ended {
+    let (module, memory, stack) = (run.module, &run.memory, run.stack);
     let code = module.code.as_slice();
     let mut frames: Vec<Frame> = Vec::new();
-    let mut r: Registers = [0; 256];
-    r[1] = layout::ARGUMENTS;
-    r[10] = layout::STACK + stack.bytes() as u64;
-    let mut stretch = Stretch::new(code, module.entry, budget.0);
+    let mut r: Padded = [0; 256];
+    r[..state.registers.len()].copy_from_slice(&state.registers);
+    let mut stretch = Stretch::new(code, state.next, state.budget);
 
     let result = loop {
         let Some(insn) = stretch.rest.next() else {
@@ -156,7 +144,7 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
             ($word:ty as $extended:ty) => {
                 match memory.load::<$word>(b) {
                     Some(value) => r[dst] = value as $extended as u64,
-                    None => break Err(Trouble::Access(b, size_of::<$word>())),
+                    None => break Err(Trouble::Access(b, size_of::<$word>() as u64)),
                 }
             };
         }
@@ -164,7 +152,7 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
             ($word:ty) => {{
                 let address = a.wrapping_add(i64::from(insn.offset) as u64);
                 if memory.store(address, b as $word).is_none() {
-                    break Err(Trouble::Access(address, size_of::<$word>()));
+                    break Err(Trouble::Access(address, size_of::<$word>() as u64));
                 }
             }};
         }
@@ -237,7 +225,7 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
             Op::Jset32 => jump_if!(a as u32 & b as u32 != 0),
 
             Op::Call => {
-                if frames.len() + 1 >= stack.frames {
+                if state.nested + frames.len() + 1 >= stack.frames {
                     break Err(Trouble::Stack);
                 }
                 frames.push(Frame {
@@ -276,13 +264,46 @@ pub fn run(module: &Module, memory: &mut Memory<'_>, stack: Stack, budget: Fuel)
                     break Err(trouble);
                 }
             }
+            Op::Helper(helper) => {
+                let mut budget = stretch.budget();
+                let done = assist(helper, &mut r, run, &mut budget);
+                stretch = Stretch::new(code, stretch.next(), budget);
+                if let Err(trouble) = done {
+                    break Err(trouble);
+                }
+            }
         }
     };
     let (next, left) = (stretch.next(), stretch.budget());
-    Report {
-        instructions: budget.0 - left,
-        ..Report::of(result.map_err(|trouble| trouble.at(next, left, module, stack)))
+    Ended {
+        result: result.map_err(|trouble| trouble.at(next, left, module, stack)),
+        left,
     }
+}
+
+/// Runs the one instruction that is next in `state`, which already paid for it: what generated code
+/// leaves to the interpreter, namely atomic accesses and calls of helpers.
+///
+/// # Errors
+/// With its fault.
+pub fn step(run: &Run<'_>, state: &mut State) -> Result<(), Fault> {
+    let Some(insn) = run.module.code.get(state.next) else {
+        return Err(Trouble::End.at(state.next, state.budget, run.module, run.stack));
+    };
+    state.next += 1;
+    let done = match insn.op {
+        Op::Helper(helper) => assist(helper, &mut state.registers, run, &mut state.budget),
+        _ => synchronise(insn, &mut state.registers, &run.memory),
+    };
+    done.map_err(|trouble| trouble.at(state.next, state.budget, run.module, run.stack))
+}
+
+/// A call of a helper, as its caller sees it.
+fn assist(helper: Helper, r: &mut [u64], run: &Run<'_>, budget: &mut u64) -> Result<(), Trouble> {
+    let args = [r[1], r[2], r[3], r[4], r[5]];
+    r[0] = helper::call(helper, args, run, budget).map_err(Trouble::Refused)?;
+    r[1..6].fill(0);
+    Ok(())
 }
 
 fn sdiv(a: i64, b: i64) -> i64 {
@@ -294,7 +315,7 @@ fn smod(a: i64, b: i64) -> i64 {
 }
 
 /// Atomic operations and ordered accesses: aligned, or a fault.
-fn synchronise(insn: &Insn, r: &mut Registers, memory: &mut Memory<'_>) -> Result<(), Trouble> {
+fn synchronise(insn: &Insn, r: &mut [u64], memory: &Memory<'_>) -> Result<(), Trouble> {
     let dst = usize::from(insn.dst);
     let src = usize::from(insn.src);
     let (address, len) = match insn.op {
@@ -303,7 +324,7 @@ fn synchronise(insn: &Insn, r: &mut Registers, memory: &mut Memory<'_>) -> Resul
         Op::Atomic32(_) => (stored_at(insn, r), 4),
         _ => (stored_at(insn, r), 8),
     };
-    if !address.is_multiple_of(len as u64) {
+    if !address.is_multiple_of(len) {
         return Err(Trouble::Unaligned);
     }
     let value = r[src];
@@ -335,11 +356,11 @@ fn synchronise(insn: &Insn, r: &mut Registers, memory: &mut Memory<'_>) -> Resul
     done.ok_or(Trouble::Access(address, len))
 }
 
-fn stored_at(insn: &Insn, r: &Registers) -> u64 {
+fn stored_at(insn: &Insn, r: &[u64]) -> u64 {
     r[usize::from(insn.dst)].wrapping_add(i64::from(insn.offset) as u64)
 }
 
-fn bytes(width: Width) -> usize {
+fn bytes(width: Width) -> u64 {
     match width {
         Width::B => 1,
         Width::H => 2,
@@ -360,7 +381,7 @@ fn combine(op: AtomicOp, old: u64, value: u64, expected: u64) -> u64 {
     }
 }
 
-fn fetched(op: AtomicOp, r: &mut Registers, src: usize, old: u64) {
+fn fetched(op: AtomicOp, r: &mut [u64], src: usize, old: u64) {
     match op {
         AtomicOp::Add | AtomicOp::Or | AtomicOp::And | AtomicOp::Xor => {}
         AtomicOp::Cmpxchg => r[0] = old,

@@ -8,6 +8,8 @@
 //! Not implemented, and refused by the verifier: legacy packet access (section 5.5), helper
 //! functions by BTF identifier, maps and platform variables (section 5.4), indirect calls.
 
+use super::helper::Helper;
+
 /// Instruction classes, bits 0–2 of the opcode (section 3.1).
 pub mod class {
     #![allow(missing_docs)] // The RFC's own names.
@@ -98,6 +100,8 @@ pub mod atomic {
 pub const SOURCE_REGISTER: u8 = 0x08;
 /// Opcode of the instruction with a 64-bit immediate, the only one that takes two slots.
 pub const LD_IMM64: u8 = class::LD | mode::IMM | size::DW;
+/// `src` of a call of a helper function (section 4.3.1).
+pub const CALL_HELPER: u8 = 0;
 /// Opcode of a call.
 pub const CALL: u8 = class::JMP | jump::CALL;
 /// `src` of a call within the program (section 4.3.2).
@@ -222,6 +226,8 @@ pub enum Op {
     Jeq32, Jne32, Jgt32, Jge32, Jlt32, Jle32, Jsgt32, Jsge32, Jslt32, Jsle32, Jset32,
     /// Call the function at [`Insn::target`].
     Call,
+    /// `r0` = what a function of the drive's makes of r1–r5; those are zero then.
+    Helper(Helper),
     /// Return to the caller, or end the program.
     Exit,
 
@@ -237,6 +243,22 @@ pub enum Op {
     LoadAcquire(Width),
     /// What is at address `dst + offset` = `operand`; no earlier access comes after it.
     StoreRelease(Width),
+}
+
+impl Op {
+    /// Whether it is a jump: calls and exits are none.
+    #[must_use]
+    #[rustfmt::skip]
+    pub fn is_jump(self) -> bool {
+        use Op::*;
+        matches!(
+            self,
+            Ja | Jeq64 | Jne64 | Jgt64 | Jge64 | Jlt64 | Jle64
+                | Jsgt64 | Jsge64 | Jslt64 | Jsle64 | Jset64
+                | Jeq32 | Jne32 | Jgt32 | Jge32 | Jlt32 | Jle32
+                | Jsgt32 | Jsge32 | Jslt32 | Jsle32 | Jset32
+        )
+    }
 }
 
 /// One instruction, checked and ready to run.

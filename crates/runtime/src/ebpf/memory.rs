@@ -1,17 +1,25 @@
 //! The memory of one run, as [`layout`] places it.
 
+use super::helper::RESULT_WORDS;
 use super::layout;
 use super::module::Module;
 use crate::{Args, Segment, Window, abi};
 use ersatz_memory::{Mapping, Plain};
+use std::cell::Cell;
 use std::sync::atomic::{Ordering, fence};
+
+/// Bytes that only one run sees, zero or given at its start. Cells, because generated code keeps
+/// pointers to them while the interpreter uses them as well.
+type Own = [Cell<u8>];
 
 /// An integer as it lies in memory.
 pub trait Word: Plain {
     /// Reads it from its own bytes.
     fn from_slice(bytes: &[u8]) -> Option<Self>;
+    /// As above.
+    fn from_cells(cells: &Own) -> Option<Self>;
     /// Writes it to its own bytes.
-    fn to_slice(self, bytes: &mut [u8]) -> Option<()>;
+    fn to_cells(self, cells: &Own) -> Option<()>;
 }
 
 macro_rules! word {
@@ -22,8 +30,16 @@ macro_rules! word {
                 Some(<$t>::from_le_bytes(bytes.try_into().ok()?))
             }
             #[inline(always)]
-            fn to_slice(self, bytes: &mut [u8]) -> Option<()> {
-                *<&mut [u8; size_of::<$t>()]>::try_from(bytes).ok()? = self.to_le_bytes();
+            fn from_cells(cells: &Own) -> Option<Self> {
+                let cells: &[Cell<u8>; size_of::<$t>()] = cells.try_into().ok()?;
+                Some(<$t>::from_le_bytes(cells.each_ref().map(Cell::get)))
+            }
+            #[inline(always)]
+            fn to_cells(self, cells: &Own) -> Option<()> {
+                let cells: &[Cell<u8>; size_of::<$t>()] = cells.try_into().ok()?;
+                for (cell, byte) in cells.iter().zip(self.to_le_bytes()) {
+                    cell.set(byte);
+                }
                 Some(())
             }
         }
@@ -44,12 +60,12 @@ struct Slot<'a> {
     /// Where in device memory they start.
     offset: u64,
     /// Where else they are.
-    own: Own<'a>,
+    held: Held<'a>,
 }
 
-/// Bytes that only this run sees.
+/// Where bytes outside of device memory are.
 #[derive(Clone, Copy, Debug)]
-enum Own<'a> {
+enum Held<'a> {
     /// [`Memory::variables`].
     Variables,
     /// [`Memory::stack`].
@@ -62,8 +78,97 @@ enum Own<'a> {
 #[derive(Debug)]
 pub struct Memory<'a> {
     slots: Vec<Slot<'a>>,
-    variables: Vec<u8>,
-    stack: Vec<u8>,
+    variables: Vec<Cell<u8>>,
+    stack: Vec<Cell<u8>>,
+}
+
+/// A segment, and where it is in this process.
+#[derive(Clone, Copy, Debug)]
+pub struct HostSegment {
+    /// The program's address of its first byte.
+    pub start: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Where its first byte is while the [`Memory`] lives.
+    pub host: *const u8,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+/// Bytes of one segment.
+#[derive(Clone, Copy, Debug)]
+pub enum Bytes<'a> {
+    /// In device memory.
+    Device {
+        /// The memory.
+        memory: &'a Mapping,
+        /// Where in it they start.
+        offset: u64,
+        /// How many they are.
+        len: u64,
+    },
+    /// The run's own.
+    Own(&'a [Cell<u8>]),
+    /// Bytes that nobody changes.
+    Constant(&'a [u8]),
+}
+
+impl Bytes<'_> {
+    /// Copies what is at `at` out. `None` when that is not all inside.
+    pub fn read(&self, at: u64, out: &mut [u8]) -> Option<()> {
+        let range = at as usize..(at as usize).checked_add(out.len())?;
+        match *self {
+            Self::Device {
+                memory,
+                offset,
+                len,
+            } => {
+                (range.end as u64 <= len).then_some(())?;
+                memory.read(offset + at, out).ok()
+            }
+            Self::Own(cells) => {
+                for (byte, cell) in out.iter_mut().zip(cells.get(range)?) {
+                    *byte = cell.get();
+                }
+                Some(())
+            }
+            Self::Constant(bytes) => {
+                out.copy_from_slice(bytes.get(range)?);
+                Some(())
+            }
+        }
+    }
+
+    /// Copies `bytes` to `at`. `None` when that is not all inside, or may not be written.
+    pub fn write(&self, at: u64, bytes: &[u8]) -> Option<()> {
+        let range = at as usize..(at as usize).checked_add(bytes.len())?;
+        match *self {
+            Self::Device {
+                memory,
+                offset,
+                len,
+            } => {
+                (range.end as u64 <= len).then_some(())?;
+                memory.write(offset + at, bytes).ok()
+            }
+            Self::Own(cells) => {
+                for (cell, &byte) in cells.get(range)?.iter().zip(bytes) {
+                    cell.set(byte);
+                }
+                Some(())
+            }
+            Self::Constant(_) => bytes.is_empty().then_some(()),
+        }
+    }
+
+    /// Whether they may be written.
+    pub fn is_writable(&self) -> bool {
+        match self {
+            Self::Device { memory, .. } => memory.is_writable(),
+            Self::Own(_) => true,
+            Self::Constant(bytes) => bytes.is_empty(),
+        }
+    }
 }
 
 /// A memory range of the job, placed.
@@ -98,6 +203,14 @@ pub fn arguments(ranges: &[Range<'_>], args: &Args<'_>) -> Vec<u8> {
     abi::encode(layout::ARGUMENTS, &ranges, args.parameters, args.data)
 }
 
+/// Where the results area is: the last words of the last range, if it has room for them.
+#[must_use]
+pub fn results(ranges: &[Range<'_>]) -> Option<u64> {
+    let last = ranges.last()?;
+    let before = last.len.checked_sub(RESULT_WORDS * 8)?;
+    Some(last.place.address + before)
+}
+
 impl<'a> Memory<'a> {
     /// The memory of a run of `module` over `ranges`, with what [`arguments`] made and a stack of
     /// `stack` bytes.
@@ -108,19 +221,19 @@ impl<'a> Memory<'a> {
         arguments: &'a [u8],
         stack: usize,
     ) -> Self {
-        let own = |start: u64, len: usize, own: Own<'a>| Slot {
+        let own = |start: u64, len: usize, held: Held<'a>| Slot {
             start,
             len: len as u64,
             device: None,
             offset: 0,
-            own,
+            held,
         };
-        let constant = |start: u64, bytes: &'a [u8]| own(start, bytes.len(), Own::Constant(bytes));
+        let constant = |start: u64, bytes: &'a [u8]| own(start, bytes.len(), Held::Constant(bytes));
         let mut slots = vec![
             constant(0, &[]),
             constant(layout::CONSTANTS, &module.constants),
-            own(layout::VARIABLES, module.variables.len(), Own::Variables),
-            own(layout::STACK, stack, Own::Stack),
+            own(layout::VARIABLES, module.variables.len(), Held::Variables),
+            own(layout::STACK, stack, Held::Stack),
             constant(layout::ARGUMENTS, arguments),
         ];
         for range in ranges {
@@ -129,14 +242,14 @@ impl<'a> Memory<'a> {
                 len: range.len,
                 device: Some(range.memory),
                 offset: range.offset,
-                own: Own::Constant(&[]),
+                held: Held::Constant(&[]),
             };
             slots.extend((0..range.place.slots).map(|_| slot));
         }
         Self {
             slots,
-            variables: module.variables.clone(),
-            stack: vec![0; stack],
+            variables: module.variables.iter().copied().map(Cell::new).collect(),
+            stack: vec![Cell::new(0); stack],
         }
     }
 
@@ -156,32 +269,77 @@ impl<'a> Memory<'a> {
         if let Some(memory) = slot.device {
             return memory.load(slot.offset + offset).ok();
         }
-        let bytes = match slot.own {
-            Own::Variables => &self.variables,
-            Own::Stack => &self.stack,
-            Own::Constant(bytes) => bytes,
+        let cells = match slot.held {
+            Held::Variables => &self.variables,
+            Held::Stack => &self.stack,
+            Held::Constant(bytes) => {
+                return T::from_slice(bytes.get(offset as usize..)?.get(..len)?);
+            }
         };
-        T::from_slice(bytes.get(offset as usize..)?.get(..len)?)
+        T::from_cells(cells.get(offset as usize..)?.get(..len)?)
     }
 
     /// Writes a word, aligned or not; `None` outside of the segments and where they are read-only.
     #[inline(always)]
-    pub fn store<T: Word>(&mut self, address: u64, value: T) -> Option<()> {
+    pub fn store<T: Word>(&self, address: u64, value: T) -> Option<()> {
         let len = size_of::<T>();
         let (slot, offset) = self.find(address, len as u64)?;
         if let Some(memory) = slot.device {
             return memory.store(slot.offset + offset, value).ok();
         }
-        let bytes = match slot.own {
-            Own::Variables => &mut self.variables,
-            Own::Stack => &mut self.stack,
-            Own::Constant(_) => return None,
+        let cells = match slot.held {
+            Held::Variables => &self.variables,
+            Held::Stack => &self.stack,
+            Held::Constant(_) => return None,
         };
-        value.to_slice(bytes.get_mut(offset as usize..)?.get_mut(..len)?)
+        value.to_cells(cells.get(offset as usize..)?.get(..len)?)
+    }
+
+    /// The `len` bytes at `address`; `None` where they are not all in one segment. No bytes are
+    /// anywhere.
+    pub fn bytes(&self, address: u64, len: u64) -> Option<Bytes<'_>> {
+        if len == 0 {
+            return Some(Bytes::Constant(&[]));
+        }
+        let (slot, offset) = self.find(address, len)?;
+        if let Some(memory) = slot.device {
+            let offset = slot.offset + offset;
+            return Some(Bytes::Device {
+                memory,
+                offset,
+                len,
+            });
+        }
+        let range = offset as usize..(offset + len) as usize;
+        Some(match slot.held {
+            Held::Variables => Bytes::Own(self.variables.get(range)?),
+            Held::Stack => Bytes::Own(self.stack.get(range)?),
+            Held::Constant(bytes) => Bytes::Constant(bytes.get(range)?),
+        })
+    }
+
+    /// The segment around `address`, for generated code.
+    pub fn segment(&self, address: u64) -> Option<HostSegment> {
+        let (slot, _) = self.find(address, 1)?;
+        let (host, writable) = match (slot.device, slot.held) {
+            (Some(memory), _) => {
+                let host = memory.as_ptr().wrapping_add(slot.offset as usize);
+                (host.cast_const(), memory.is_writable())
+            }
+            (None, Held::Variables) => (self.variables.as_ptr().cast(), true),
+            (None, Held::Stack) => (self.stack.as_ptr().cast(), true),
+            (None, Held::Constant(bytes)) => (bytes.as_ptr(), false),
+        };
+        Some(HostSegment {
+            start: slot.start,
+            len: slot.len,
+            host,
+            writable,
+        })
     }
 
     /// Replaces an aligned 32-bit word in one step; its old value.
-    pub fn update32(&mut self, address: u64, with: impl Fn(u32) -> u32) -> Option<u32> {
+    pub fn update32(&self, address: u64, with: impl Fn(u32) -> u32) -> Option<u32> {
         let (slot, offset) = self.find(address, 4)?;
         if let Some(memory) = slot.device {
             return memory.update_u32(slot.offset + offset, with).ok();
@@ -192,7 +350,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Replaces an aligned 64-bit word in one step; its old value.
-    pub fn update64(&mut self, address: u64, with: impl Fn(u64) -> u64) -> Option<u64> {
+    pub fn update64(&self, address: u64, with: impl Fn(u64) -> u64) -> Option<u64> {
         let (slot, offset) = self.find(address, 8)?;
         if let Some(memory) = slot.device {
             return memory.update_u64(slot.offset + offset, with).ok();
@@ -210,7 +368,7 @@ impl<'a> Memory<'a> {
     }
 
     /// Writes an aligned word; what was accessed earlier was accessed before it.
-    pub fn store_release<T: Word>(&mut self, address: u64, value: T) -> Option<()> {
+    pub fn store_release<T: Word>(&self, address: u64, value: T) -> Option<()> {
         fence(Ordering::Release);
         self.store(address, value)
     }

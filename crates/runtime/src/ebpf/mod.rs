@@ -1,29 +1,38 @@
-//! eBPF: ordinary objects of `clang -target bpf -O2 -c`, run by an interpreter.
+//! eBPF: ordinary objects of `clang -target bpf -O2 -c`.
 //!
-//! [`elf`] reads the file, [`link`] lays it out and relocates it, [`verify`] refuses what can't be
-//! run, and [`interpret`] runs the rest over [`memory`], at the addresses that [`layout`] gives.
-//! What the verifier makes, a [`module::Module`], is the seam for another engine: a compiler takes
-//! the same module and has to come to the same results, faults and counts (see [`interpret`]).
+//! [`elf`] reads the file, [`link`] lays it out and relocates it, and [`verify`] refuses what can't
+//! be run. What the verifier makes, a [`module::Module`], is what the engines share: [`interpret`]
+//! runs it over [`memory`], at the addresses that [`layout`] gives, and [`jit`] compiles it to
+//! machine code that comes to the same results, faults and counts.
 //!
-//! What is supported: instruction set versions 1–4, calls between functions, constants, variables.
-//! What is not: maps, helper functions (there are none yet), indirect calls, kernel types (BTF is
-//! ignored), packet access.
+//! What is supported: instruction set versions 1–4, calls between functions, constants, variables,
+//! and the functions of [`helper`]. What is not: maps, Linux's helpers, indirect calls, kernel types
+//! (BTF is ignored), packet access.
 
 #[cfg(test)]
 mod asm;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod differential;
 mod elf;
+mod helper;
 mod interpret;
 mod isa;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod jit;
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[path = "no_jit.rs"]
+mod jit;
 mod layout;
 mod link;
 mod memory;
 mod module;
+mod run;
 mod verify;
 
 use crate::{Args, Fuel, LoadError, Program, Report, Runtime, Window};
-use interpret::Stack;
-use memory::Memory;
+use jit::Native;
 use module::Module;
+use run::{Run, Stack, State};
 
 /// How large programs may be. Each run allocates the program's variables and the whole stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +58,37 @@ impl Default for Limits {
     }
 }
 
+/// What runs programs. All come to the same results, counts and faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Compiles programs when they are loaded, and interprets those that it can't compile.
+    #[default]
+    Jit,
+    /// Interprets all programs.
+    Interpreter,
+}
+
 /// The runtime for eBPF objects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ebpf {
     limits: Limits,
+    engine: Engine,
 }
 
 impl Ebpf {
     /// A runtime that takes programs of up to `limits`.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self {
+            limits,
+            engine: Engine::default(),
+        }
+    }
+
+    /// With that engine.
+    #[must_use]
+    pub fn with_engine(self, engine: Engine) -> Self {
+        Self { engine, ..self }
     }
 }
 
@@ -72,7 +101,7 @@ impl Runtime for Ebpf {
             frames: self.limits.frames,
             frame: self.limits.frame,
         };
-        Ok(Box::new(Loaded { module, stack }))
+        Ok(Box::new(Loaded::new(module, stack, self.engine)))
     }
 }
 
@@ -80,14 +109,36 @@ impl Runtime for Ebpf {
 struct Loaded {
     module: Module,
     stack: Stack,
+    /// `None` to interpret it.
+    native: Option<Native>,
+}
+
+impl Loaded {
+    fn new(module: Module, stack: Stack, engine: Engine) -> Self {
+        let native = match engine {
+            Engine::Interpreter => None,
+            Engine::Jit => Native::compile(&module, stack)
+                .inspect_err(|error| tracing::warn!("a program is interpreted: {error}"))
+                .ok(),
+        };
+        Self {
+            module,
+            stack,
+            native,
+        }
+    }
 }
 
 impl Program for Loaded {
     fn run(&self, window: &Window, args: &Args<'_>, budget: Fuel) -> Report {
         let ranges = memory::ranges(window);
         let arguments = memory::arguments(&ranges, args);
-        let mut memory = Memory::new(&self.module, &ranges, &arguments, self.stack.bytes());
-        interpret::run(&self.module, &mut memory, self.stack, budget)
+        let run = Run::new(&self.module, self.stack, &ranges, &arguments, args);
+        let ended = match &self.native {
+            Some(native) => native.run(&run, budget.0),
+            None => interpret::run(&run, &State::start(&run, budget.0)),
+        };
+        run.report(ended, budget.0)
     }
 
     fn place(&self, pc: usize) -> Option<String> {

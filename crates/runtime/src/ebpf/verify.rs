@@ -6,9 +6,10 @@
 //! not follow values: loops are allowed, since the budget ends them, and addresses are checked when
 //! they are used. A register that nobody has written yet holds zero.
 
+use super::helper::Helper;
 use super::isa::{
-    AtomicOp, CALL, CALL_LOCAL, Insn, LD_IMM64, Op, R10, Raw, SOURCE_REGISTER, Width, ZERO, alu,
-    atomic, class, jump, mode, size,
+    AtomicOp, CALL, CALL_HELPER, CALL_LOCAL, Insn, LD_IMM64, Op, R10, Raw, SOURCE_REGISTER, Width,
+    ZERO, alu, atomic, class, jump, mode, size,
 };
 use super::module::{Functions, Linked, Module};
 use std::ops::Range;
@@ -107,7 +108,7 @@ impl Decoded {
     /// to the start of a function.
     fn resolve(&self) -> Vec<Insn> {
         let resolved = self.code.iter().map(|&insn| match insn.op {
-            op if op == Op::Call || is_jump(op) => {
+            op if op == Op::Call || op.is_jump() => {
                 let to = self.index(insn.target()).unwrap_or(self.code.len());
                 Insn {
                     offset: to as u32 as i32,
@@ -144,7 +145,7 @@ impl Verifier<'_> {
             return Err((slot as usize, Reason::PastEnd));
         }
         for (insn, &slot) in out.code.iter().zip(&out.slots).skip(first) {
-            if is_jump(insn.op) && out.index(insn.target()).is_none() {
+            if insn.op.is_jump() && out.index(insn.target()).is_none() {
                 let to = insn.target() as i64 + self.shown(slot as usize);
                 return Err((slot as usize, Reason::JumpIntoImmediate(to)));
             }
@@ -202,7 +203,10 @@ impl Verifier<'_> {
     fn call(&self, pc: usize, raw: Raw) -> Result<Insn, Reason> {
         blank(raw, &[Blank::Dst, Blank::Offset])?;
         match raw.src {
-            0 => Err(Reason::Helper(raw.imm)),
+            CALL_HELPER => {
+                let helper = Helper::of(raw.imm).ok_or(Reason::Helper(raw.imm))?;
+                Ok(insn(Op::Helper(helper), raw, ZERO))
+            }
             CALL_LOCAL => {
                 let to = pc as i64 + 1 + i64::from(raw.imm);
                 let to = usize::try_from(to)
@@ -248,35 +252,6 @@ impl Verifier<'_> {
             .containing(pc)
             .map_or(0, |f| f.first as i64 - f.start as i64)
     }
-}
-
-fn is_jump(op: Op) -> bool {
-    use Op::*;
-    matches!(
-        op,
-        Ja | Jeq64
-            | Jne64
-            | Jgt64
-            | Jge64
-            | Jlt64
-            | Jle64
-            | Jsgt64
-            | Jsge64
-            | Jslt64
-            | Jsle64
-            | Jset64
-            | Jeq32
-            | Jne32
-            | Jgt32
-            | Jge32
-            | Jlt32
-            | Jle32
-            | Jsgt32
-            | Jsge32
-            | Jslt32
-            | Jsle32
-            | Jset32
-    )
 }
 
 fn comparison(code: u8, wide: bool) -> Option<Op> {

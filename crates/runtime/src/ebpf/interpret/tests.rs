@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::ebpf::asm::*;
+use crate::ebpf::differential;
 use crate::ebpf::isa::{Raw, alu, atomic as atomics, class, jump, mode, size};
 use crate::ebpf::layout;
-use crate::ebpf::memory;
 use crate::ebpf::verify::verify;
-use crate::{Args, Segment, Window};
+use crate::{Args, Report, Segment, Window};
 use ersatz_memory::Mapping;
 use std::sync::Arc;
 
@@ -15,12 +15,10 @@ const STACK_SHAPE: Stack = Stack {
     frame: 64,
 };
 
+/// By the interpreter, and by the compiler, which has to come to the same.
 fn run_over(window: &Window, code: &[Raw], starts: &[usize], budget: u64) -> Report {
     let module = verify(linked(code, starts)).expect("the verifier takes it");
-    let ranges = memory::ranges(window);
-    let arguments = memory::arguments(&ranges, &Args::default());
-    let mut memory = Memory::new(&module, &ranges, &arguments, 4 * 64);
-    run(&module, &mut memory, STACK_SHAPE, Fuel(budget))
+    differential::run(&module, STACK_SHAPE, window, &Args::default(), budget)
 }
 
 fn run_functions(code: &[Raw], starts: &[usize], budget: u64) -> Report {
@@ -556,8 +554,8 @@ fn variables_and_stack_are_fresh_in_each_run() {
     .concat();
     let module = verify(linked(&variables, &[0])).expect("valid");
     for _ in 0..2 {
-        let mut memory = Memory::new(&module, &[], &[], 256);
-        let report = run(&module, &mut memory, STACK_SHAPE, Fuel(100));
-        assert_eq!(report.result, Ok(0x0807_0605_0403_0201));
+        let one = Run::new(&module, STACK_SHAPE, &[], &[], &Args::default());
+        let ended = run(&one, &State::start(&one, 100));
+        assert_eq!(ended.result, Ok(0x0807_0605_0403_0201));
     }
 }

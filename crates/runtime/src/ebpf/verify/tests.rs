@@ -1,11 +1,12 @@
 //! What is refused, with the instruction that is blamed; and that nothing else goes wrong.
 
 use super::*;
+use crate::Args;
 use crate::ebpf::asm::{self, alu_imm, alu_reg, call, exit, ja, linked, mov, mov_imm, raw, wide};
-use crate::ebpf::interpret::{Stack, run};
+use crate::ebpf::interpret;
 use crate::ebpf::isa::SLOT_BYTES;
-use crate::ebpf::memory::{self, Memory};
-use crate::{Args, Fuel};
+use crate::ebpf::memory;
+use crate::ebpf::run::{Run, Stack, State};
 use proptest::prelude::*;
 
 fn refusal(code: &[Raw], starts: &[usize]) -> (usize, Reason) {
@@ -261,7 +262,7 @@ fn a_refusal_tells_function_section_and_number() {
 
 /// Verifies, and runs what is valid twice over nothing but its own memory.
 fn check(code: &[Raw], starts: &[usize]) {
-    const BUDGET: Fuel = Fuel(500);
+    const BUDGET: u64 = 500;
     let Ok(module) = verify(linked(code, starts)) else {
         return;
     };
@@ -271,11 +272,12 @@ fn check(code: &[Raw], starts: &[usize]) {
     };
     let arguments = memory::arguments(&[], &Args::default());
     let go = || {
-        let mut memory = Memory::new(&module, &[], &arguments, 256);
-        run(&module, &mut memory, stack, BUDGET)
+        let run = Run::new(&module, stack, &[], &arguments, &Args::default());
+        let ended = interpret::run(&run, &State::start(&run, BUDGET));
+        run.report(ended, BUDGET)
     };
     let report = go();
-    assert!(report.instructions <= BUDGET.0);
+    assert!(report.instructions <= BUDGET);
     if let Err(fault) = &report.result {
         assert!(fault.pc().is_some_and(|pc| pc < code.len()), "{fault}");
     }
