@@ -15,7 +15,7 @@ use ersatz_engine::Ns;
 use ersatz_ftl::{Fixed, FixedConfig, Media, Null};
 use ersatz_memory::Mapping;
 use ersatz_pcie::{Function, LocalHost, Region, Reset};
-use ersatz_runtime::{Ebpf, Fuel, Limits};
+use ersatz_runtime::{Ebpf, Engine, Fuel, Limits};
 use nvme_spec::admin::{CreateCqCdw11, CreateSqCdw11};
 use nvme_spec::cp::ProgramType;
 use nvme_spec::register::{
@@ -591,7 +591,11 @@ fn subsystem(kind: u8) -> Option<Subsystem> {
         max_programs_total: 1 << 20,
         max_transfer,
         budget: Fuel(2000),
-        types: vec![(ProgramType::VendorFirst, Arc::new(Ebpf::new(limits)))],
+        types: vec![(
+            ProgramType::VendorFirst,
+            // Commands are what is wanted here, many of them; the compiler has a target of its own.
+            Arc::new(Ebpf::new(limits).with_engine(Engine::Interpreter)),
+        )],
         reaches: vec![MEMORY],
         reads: vec![NVM],
     };

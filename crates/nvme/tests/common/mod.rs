@@ -19,7 +19,7 @@ use ersatz_nvme::{
     Namespace, Subsystem,
 };
 use ersatz_pcie::{Function, LocalHost, Region, Reset, Words};
-use ersatz_runtime::{Ebpf, Fuel, Limits};
+use ersatz_runtime::{Ebpf, Engine, Fuel, Limits};
 use nvme_spec::cp::ProgramType;
 use nvme_spec::nvm::CopyRange2;
 use nvme_spec::register::DOORBELLS;
@@ -307,7 +307,11 @@ fn subsystem(setup: Setup) -> Subsystem {
         max_programs_total: 1 << 20,
         max_transfer: setup.max_transfer,
         budget: Fuel(setup.budget),
-        types: vec![(EBPF, Arc::new(Ebpf::new(Limits::default())))],
+        // What is tested here is not what runs programs, and compiling takes longer than all the rest.
+        types: vec![(
+            EBPF,
+            Arc::new(Ebpf::new(Limits::default()).with_engine(Engine::Interpreter)),
+        )],
         reaches: vec![MEMORY],
         reads: vec![BLOCKS_512, BLOCKS_4K],
     };
