@@ -421,6 +421,7 @@ impl Controller {
             token,
             page: self.page,
             write_through: self.features.write_through(),
+            copy_formats: self.features.copy_formats(),
             host,
         };
         subsystem.with_namespace(call, act)?

@@ -17,6 +17,8 @@ pub struct NvmeError {
     pub reason: Cow<'static, str>,
     /// When the failure is known, where finding out takes time.
     pub at: Option<Ns>,
+    /// The first block that could not be used, where it is not just the command's first.
+    pub lba: Option<u64>,
 }
 
 impl NvmeError {
@@ -27,6 +29,7 @@ impl NvmeError {
             status: status.with_dnr(true),
             reason: reason.into(),
             at: None,
+            lba: None,
         }
     }
 
@@ -37,6 +40,7 @@ impl NvmeError {
             status: status.with_dnr(false),
             reason: reason.into(),
             at: None,
+            lba: None,
         }
     }
 

@@ -44,7 +44,8 @@ impl ErrorLog {
         entry.sts = StatusField::new().with_status(status);
         // No field is named as the culprit.
         entry.pel = 0xFFFF;
-        entry.lba = if ticket.sqid == 0 { 0 } else { sqe.cdw10_11() };
+        let first = if ticket.sqid == 0 { 0 } else { sqe.cdw10_11() };
+        entry.lba = error.lba.unwrap_or(first);
         entry.ns = sqe.nsid;
         entry.opc = sqe.opcode;
         entry.lpver = 1;

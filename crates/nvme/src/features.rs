@@ -5,15 +5,17 @@ use crate::error::NvmeError;
 use ersatz_engine::Ns;
 use nvme_spec::admin::{AsyncEvent, AsyncEventType};
 use nvme_spec::feature::{
-    Arbitration, AsyncEventConfiguration, ErrorRecovery, FeatureCapabilities,
+    Arbitration, AsyncEventConfiguration, ErrorRecovery, FeatureCapabilities, HostBehaviorSupport,
     InterruptVectorConfiguration, IocsProfile, NumberOfQueues, PowerManagement, Select,
     TemperatureThreshold, VolatileWriteCache,
 };
 use nvme_spec::{Fid, Lid, Status};
 use std::collections::BTreeMap;
+use zerocopy::{FromBytes, IntoBytes};
 
-/// Bytes of the Host Behavior Support structure.
-const HOST_BEHAVIOR: usize = 512;
+/// Copy descriptor formats that a host has to enable before it uses them, and can: blocks of any
+/// namespace, in both sizes, and memory.
+const COPY_FORMATS: u16 = 0b1_1100;
 /// Over which composite temperature a warning is due by default, in kelvins.
 const WARNING_TEMPERATURE: u16 = 343;
 
@@ -36,7 +38,7 @@ pub struct Features {
     queues: u16,
     /// Milliseconds that the host gave, and when it gave them.
     timestamp: Option<(u64, Ns)>,
-    host_behavior: [u8; HOST_BEHAVIOR],
+    host_behavior: HostBehaviorSupport,
     host_identifier: [u8; 16],
     /// The volatile write cache is disabled: kept apart, because every write asks.
     write_through: bool,
@@ -88,7 +90,7 @@ impl Features {
             thresholds: BTreeMap::new(),
             queues: config.queues,
             timestamp: None,
-            host_behavior: [0; HOST_BEHAVIOR],
+            host_behavior: HostBehaviorSupport::default(),
             host_identifier: [0; 16],
             write_through: false,
         }
@@ -101,7 +103,7 @@ impl Features {
         }
         self.coalescing_disabled.fill(false);
         self.thresholds.clear();
-        self.host_behavior = [0; HOST_BEHAVIOR];
+        self.host_behavior = HostBehaviorSupport::default();
         self.host_identifier = [0; 16];
         self.notice_cache();
     }
@@ -116,6 +118,23 @@ impl Features {
     #[must_use]
     pub fn write_through(&self) -> bool {
         self.write_through
+    }
+
+    /// Copy descriptor formats that the host has enabled: bit *n* for format *n*.
+    #[must_use]
+    pub fn copy_formats(&self) -> u16 {
+        self.host_behavior.cdfe
+    }
+
+    fn set_host_behavior(&mut self, data: &[u8]) -> Result<(), NvmeError> {
+        let behavior = HostBehaviorSupport::read_from_bytes(data)
+            .map_err(|_| NvmeError::from(Status::INTERNAL_ERROR))?;
+        if behavior.cdfe & !COPY_FORMATS != 0 {
+            let reason = format!("copy descriptor formats {:#06x}", behavior.cdfe);
+            return Err(NvmeError::field(reason));
+        }
+        self.host_behavior = behavior;
+        Ok(())
     }
 
     fn current(&self, fid: Fid) -> u32 {
@@ -153,7 +172,7 @@ impl Features {
     pub fn data_len(fid: Fid, cdw11: u32) -> usize {
         match fid {
             Fid::Timestamp => 8,
-            Fid::HostBehaviorSupport => HOST_BEHAVIOR,
+            Fid::HostBehaviorSupport => size_of::<HostBehaviorSupport>(),
             Fid::HostIdentifier => host_identifier_len(cdw11),
             _ => 0,
         }
@@ -187,7 +206,7 @@ impl Features {
             Fid::HostBehaviorSupport => {
                 data.fill(0);
                 if is_current {
-                    data.copy_from_slice(&self.host_behavior);
+                    data.copy_from_slice(self.host_behavior.as_bytes());
                 }
                 Ok(0)
             }
@@ -258,7 +277,7 @@ impl Features {
                 let bytes: [u8; 8] = data.try_into().unwrap_or_default();
                 self.timestamp = Some((u64::from_le_bytes(bytes) & ((1 << 48) - 1), now));
             }
-            Fid::HostBehaviorSupport => self.host_behavior.copy_from_slice(data),
+            Fid::HostBehaviorSupport => self.set_host_behavior(data)?,
             Fid::HostIdentifier => self.host_identifier[..data.len()].copy_from_slice(data),
             Fid::TemperatureThreshold => self.set_threshold(cdw11)?,
             Fid::InterruptVectorConfiguration => {

@@ -30,6 +30,7 @@ pub mod sets;
 mod statistics;
 mod subsystem;
 mod ticket;
+mod unreadable;
 
 pub use buffer::{Buffer, Segment};
 pub use controller::{Controller, ControllerConfig, FirmwareConfig};

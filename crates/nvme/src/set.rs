@@ -5,6 +5,7 @@ use crate::error::NvmeError;
 use crate::link::Link;
 use crate::statistics::{HostCounters, Traffic};
 use crate::subsystem::Namespace;
+use crate::unreadable::Unreadable;
 use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Media, MediaHeap, Operation, Outcome, Placement};
 use ersatz_memory::Mapping;
@@ -101,6 +102,8 @@ pub struct Blocks {
     pub block: u32,
     /// Blocks.
     pub count: u64,
+    /// Those that can't be read, as they were when this was asked for.
+    pub(crate) unreadable: Arc<Unreadable>,
 }
 
 impl Blocks {
@@ -114,6 +117,30 @@ impl Blocks {
             start: self.start + slba * block,
             len: nlb * block,
         })
+    }
+
+    /// The first block of `at` that a host has marked as unreadable.
+    pub(crate) fn unreadable_in(&self, at: Extent) -> Option<u64> {
+        let (slba, nlb) = self.blocks_of(at);
+        self.unreadable.first_in(slba, nlb)
+    }
+
+    /// The first block and the number of blocks of an extent of this namespace.
+    pub(crate) fn blocks_of(&self, at: Extent) -> (u64, u64) {
+        let block = u64::from(self.block);
+        ((at.start - self.start) / block, at.len / block)
+    }
+}
+
+/// The media would have read, but a host has marked `lba` as unreadable: known at `at`.
+pub(crate) fn unreadable(lba: u64, at: Ns) -> NvmeError {
+    NvmeError {
+        at: Some(at),
+        lba: Some(lba),
+        ..NvmeError::new(
+            nvme_spec::Status::UNRECOVERED_READ_ERROR,
+            "a host has made the block unreadable",
+        )
     }
 }
 
@@ -143,6 +170,13 @@ impl Peers<'_> {
             .chain(self.above.iter())
             .find(|namespace| namespace.nsid == nsid)
     }
+
+    /// The highest NSID among them; 0 when there are none.
+    #[must_use]
+    pub fn max_nsid(&self) -> u32 {
+        let last = self.above.last().or(self.below.last());
+        last.map_or(0, |namespace| namespace.nsid)
+    }
 }
 
 /// All that a command may use while it is executed.
@@ -166,6 +200,8 @@ pub struct Cx<'a> {
     pub(crate) host: &'a mut dyn Host,
     pub(crate) page: u64,
     pub(crate) write_through: bool,
+    /// Copy descriptor formats that the host has enabled: bit *n* for format *n*.
+    pub(crate) copy_formats: u16,
 }
 
 impl Cx<'_> {

@@ -17,5 +17,6 @@ mod slm;
 mod testing;
 
 pub use cp::{Cp, CpConfig, Executor};
+pub(crate) use nvm::COPY_FORMATS;
 pub use nvm::{Nvm, NvmConfig, NvmConfigError};
 pub use slm::{Slm, SlmConfig};

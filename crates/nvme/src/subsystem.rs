@@ -258,6 +258,7 @@ impl Subsystem {
             host: call.host,
             page: call.page,
             write_through: call.write_through,
+            copy_formats: call.copy_formats,
         };
         Ok(act(&mut *own.set, &mut cx))
     }
@@ -271,5 +272,7 @@ pub(crate) struct Call<'a> {
     pub page: u64,
     /// The host has disabled the volatile write cache.
     pub write_through: bool,
+    /// Copy descriptor formats that the host has enabled.
+    pub copy_formats: u16,
     pub host: &'a mut dyn Host,
 }

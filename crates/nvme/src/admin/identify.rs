@@ -5,6 +5,7 @@ use crate::error::NvmeError;
 use crate::error_log::ENTRIES;
 use crate::events::MAX_REQUESTS;
 use crate::set::{Form, Page};
+use crate::sets::COPY_FORMATS;
 use crate::subsystem::{Namespace, Subsystem};
 use nvme_spec::admin::{IdentifyCdw10, IdentifyCdw11};
 use nvme_spec::identify::capability::{
@@ -211,8 +212,14 @@ impl Controller {
             .with_nvmdsms(has(NvmOpcode::DatasetManagement))
             .with_nvmwzs(has(NvmOpcode::WriteZeroes))
             .with_nvmvfys(has(NvmOpcode::Verify))
+            .with_nvmwus(has(NvmOpcode::WriteUncorrectable))
+            .with_nvmcpys(has(NvmOpcode::Copy))
+            .with_nvmafc(has(NvmOpcode::Copy))
             .with_ssfs(true)
             .with_tss(true);
+        if has(NvmOpcode::Copy) {
+            id.cdfs = COPY_FORMATS;
+        }
         // A broadcast Flush is not supported.
         id.vwc = Vwc::new()
             .with_present(subsystem.media.volatile_cache())

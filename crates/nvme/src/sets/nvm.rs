@@ -5,7 +5,8 @@
 //! were never written, or were deallocated, read as zeros.
 
 use crate::error::NvmeError;
-use crate::set::{Blocks, CommandSet, Cx, Effect, Form, Page, Step};
+use crate::set::{Blocks, CommandSet, Cx, Effect, Form, Page, Step, Token, unreadable};
+use crate::unreadable::Unreadable;
 use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Fault, Operation, Outcome, Placement};
 use ersatz_memory::{Mapping, OutOfBounds};
@@ -13,17 +14,24 @@ use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespac
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, RwCdw12, WriteZeroesCdw12};
 use nvme_spec::{Csi, NvmOpcode, Status};
 use smallvec::SmallVec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
 
-const EFFECTS: [Effect; 7] = [
+mod copy;
+
+pub(crate) use copy::FORMATS as COPY_FORMATS;
+
+const EFFECTS: [Effect; 9] = [
     effect(NvmOpcode::Flush, false),
     effect(NvmOpcode::Write, true),
     effect(NvmOpcode::Read, false),
+    effect(NvmOpcode::WriteUncorrectable, true),
     effect(NvmOpcode::Compare, false),
     effect(NvmOpcode::WriteZeroes, true),
     effect(NvmOpcode::DatasetManagement, true),
     effect(NvmOpcode::Verify, false),
+    effect(NvmOpcode::Copy, true),
 ];
 
 const fn effect(opcode: NvmOpcode, changes_data: bool) -> Effect {
@@ -65,6 +73,8 @@ pub struct Nvm {
     /// The media has said that it takes no writes any more. From then on their data is not put
     /// into the store: what a write that fails for this reason leaves is what was there before.
     read_only: bool,
+    /// Where the data of copies goes that is on its way between blocks.
+    copies: BTreeMap<Token, Extent>,
 }
 
 impl Nvm {
@@ -97,11 +107,13 @@ impl Nvm {
             start,
             block,
             count: blocks,
+            unreadable: Arc::new(Unreadable::default()),
         };
         Ok(Self {
             blocks,
             max_transfer,
             read_only: false,
+            copies: BTreeMap::new(),
         })
     }
 
@@ -144,6 +156,7 @@ impl Nvm {
 
     fn read(&self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let at = self.transfer(cx, Operation::Read)?;
+        self.check_readable(cx, at)?;
         cx.send_from(&self.blocks.store, at.start, at.len)?;
         cx.counters.reads += 1;
         cx.counters.bytes_read += at.len;
@@ -157,6 +170,7 @@ impl Nvm {
         let at = self.transfer(cx, Operation::Write)?;
         if !self.read_only {
             cx.receive_into(&self.blocks.store, at.start, at.len)?;
+            self.made_readable(at);
         }
         cx.counters.writes += 1;
         cx.counters.bytes_written += at.len;
@@ -199,6 +213,7 @@ impl Nvm {
 
     /// The data to compare with has arrived.
     fn compare_arrived(&self, cx: &mut Cx<'_>, at: Extent) -> Result<Step, NvmeError> {
+        self.check_readable(cx, at)?;
         // At most as much as MDTS or the 16 bits of NLB allow.
         let mut bytes = vec![0; at.len as usize];
         cx.receive(&mut bytes)?;
@@ -217,8 +232,40 @@ impl Nvm {
 
     fn verify(&self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let at = self.addressed(cx, Operation::Read)?;
+        self.check_readable(cx, at)?;
         cx.counters.bytes_read += at.len;
         Ok(Step::at(cx.media_read(at)?))
+    }
+
+    /// A read of blocks that a host has made unreadable takes the media's time and fails.
+    fn check_readable(&self, cx: &mut Cx<'_>, at: Extent) -> Result<(), NvmeError> {
+        let Some(lba) = self.blocks.unreadable_in(at) else {
+            return Ok(());
+        };
+        let known = cx.media_read(at)?;
+        Err(unreadable(lba, known))
+    }
+
+    /// New data lies in `at`.
+    fn made_readable(&mut self, at: Extent) {
+        if !self.blocks.unreadable.is_empty() {
+            let (slba, nlb) = self.blocks.blocks_of(at);
+            Arc::make_mut(&mut self.blocks.unreadable).clear(slba, nlb);
+        }
+    }
+
+    fn write_uncorrectable(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        let (slba, cdw12) = (cx.sqe.cdw10_11(), RwCdw12::from_bits(cx.sqe.cdw12));
+        let nlb = u64::from(cdw12.nlb_z()) + 1;
+        let at = self.locate(cx, Operation::Write, slba, nlb)?;
+        let accepted = cx.media_write(at, Placement::default());
+        let done = self.judge(accepted)?;
+        let marked = Arc::make_mut(&mut self.blocks.unreadable).mark(slba, nlb);
+        marked.map_err(|full| NvmeError {
+            at: Some(done),
+            ..NvmeError::new(Status::WRITE_FAULT, full.to_string())
+        })?;
+        Ok(Step::at(done))
     }
 
     fn write_zeroes(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
@@ -238,6 +285,7 @@ impl Nvm {
         };
         let mut done = self.judge(outcome)?;
         self.blocks.store.clear(at.start, at.len)?;
+        self.made_readable(at);
         if cdw12.fua() {
             let durable = cx.media_flush();
             done = done.max(self.judge(durable)?);
@@ -268,6 +316,7 @@ impl Nvm {
             let trimmed = cx.media_trim(at);
             done = done.max(self.judge(trimmed)?);
             self.blocks.store.clear(at.start, at.len)?;
+            self.made_readable(at);
         }
         Ok(Step::at(done))
     }
@@ -279,6 +328,10 @@ impl Nvm {
         identity.ncap = count;
         identity.nuse = count;
         identity.dlfeat = Dlfeat::new().with_read(1).with_wzd(true);
+        let limits = copy::Limits::of(self.blocks.block);
+        identity.mssrl = limits.mssrl;
+        identity.mcl = limits.mcl;
+        identity.msrc_z = limits.msrc_z;
         identity.nvmcap = u128::from(self.capacity()).into();
         // At most 31: the block size is a power of two in 32 bits.
         let lbads = self.blocks.block.trailing_zeros() as u8;
@@ -313,6 +366,8 @@ impl CommandSet for Nvm {
             NvmOpcode::WriteZeroes => self.write_zeroes(cx),
             NvmOpcode::DatasetManagement => self.dataset_management(cx),
             NvmOpcode::Verify => self.verify(cx),
+            NvmOpcode::WriteUncorrectable => self.write_uncorrectable(cx),
+            NvmOpcode::Copy => self.copy(cx),
             _ => Err(Status::INVALID_OPCODE.into()),
         }
     }
@@ -327,6 +382,7 @@ impl CommandSet for Nvm {
                 let at = self.transfer(cx, Operation::Read)?;
                 self.compare_arrived(cx, at)
             }
+            NvmOpcode::Copy => self.copy_arrived(cx),
             _ => Ok(Step::at(cx.now)),
         }
     }
@@ -349,6 +405,10 @@ impl CommandSet for Nvm {
 
     fn blocks(&self) -> Option<Blocks> {
         Some(self.blocks.clone())
+    }
+
+    fn abandon(&mut self, token: Token) {
+        self.copies.remove(&token);
     }
 }
 

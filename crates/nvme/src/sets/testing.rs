@@ -97,6 +97,8 @@ pub(super) struct Bench {
     pub(super) subsystem: Subsystem,
     pub(super) media: Arc<Mutex<Recorder>>,
     pub(super) now: Ns,
+    /// Copy descriptor formats that the host has enabled.
+    pub(super) copy_formats: u16,
     memory: Arc<Mapping>,
     host: LocalHost,
     commands: u64,
@@ -123,6 +125,7 @@ impl Bench {
             subsystem: Subsystem::new(identity, shared, Link::new(link), namespaces.collect()),
             media,
             now: Ns(1000),
+            copy_formats: 0,
             host: LocalHost::new(HOST, Arc::clone(&memory)),
             memory,
             commands: 0,
@@ -144,6 +147,7 @@ impl Bench {
             },
             page: 4096,
             write_through: false,
+            copy_formats: self.copy_formats,
             host: &mut self.host,
         };
         self.subsystem.with_namespace(call, act).expect("namespace")

@@ -130,6 +130,10 @@ fn features_with_data_keep_all_of_it() {
     let check = |admin: &mut Queue, fid, cdw11: u32, len: u64| {
         let (ours, theirs) = (rig.buffer(len), rig.buffer(len));
         ours.fill(0, len, 0xA5).expect("inside");
+        if fid == Fid::HostBehaviorSupport {
+            // Copy formats that do not exist can't be enabled.
+            ours.write(4, &[0b1100, 0]).expect("inside");
+        }
         admin.ok(set_features(fid, 0, cdw11).with_prp(ours.iova(), 0));
         let get = get_features(fid, Select::Current, 0).with_prp(theirs.iova(), 0);
         admin.ok(Sqe { cdw11, ..get });

@@ -209,7 +209,7 @@ fn unknown_opcodes_are_refused_in_every_queue_and_namespace() {
         );
     }
     for (nsid, known) in [
-        (BLOCKS_512, &[0x00, 0x01, 0x02, 0x05, 0x08, 0x09, 0x0C][..]),
+        (BLOCKS_512, &[0, 1, 2, 4, 5, 8, 9, 0x0C, 0x19][..]),
         (MEMORY, &[0x00, 0x01, 0x02, 0x04, 0x05]),
         (COMPUTE, &[0x00, 0x01]),
     ] {

@@ -158,7 +158,11 @@ fn the_commands_of_each_command_set_are_listed_with_what_they_change() {
     let write = nvm.iocs[usize::from(NvmOpcode::Write.0)];
     let read = nvm.iocs[usize::from(NvmOpcode::Read.0)];
     assert!(write.csupp() && write.lbcc() && read.csupp() && !read.lbcc());
-    assert!(!nvm.iocs[usize::from(NvmOpcode::Copy.0)].csupp());
+    for opcode in [NvmOpcode::Copy, NvmOpcode::WriteUncorrectable] {
+        let effects = nvm.iocs[usize::from(opcode.0)];
+        assert!(effects.csupp() && effects.lbcc(), "{opcode:?}");
+    }
+    assert!(!nvm.iocs[usize::from(NvmOpcode::Cancel.0)].csupp());
     assert!(ask(Csi::Slm).iocs[usize::from(SlmOpcode::MemoryFill.0)].csupp());
     assert!(!ask(Csi::Cp).iocs[2].csupp());
 }

@@ -5,6 +5,7 @@
 mod common;
 
 mod abort;
+mod blocks;
 mod csd;
 mod data;
 mod events;

@@ -75,6 +75,10 @@ impl Services for DriveServices {
         room: u64,
     ) -> Result<u64, ReadError> {
         let (blocks, extent) = self.find(&BlockRead { nsid, slba, nlb })?;
+        if let Some(lba) = blocks.unreadable_in(extent) {
+            let reason = format!("a host has made block {lba:#x} of namespace {nsid} unreadable");
+            return Err(ReadError::Media(reason));
+        }
         let bytes = extent.len;
         let no_room = ReadError::Room { bytes, room };
         match usize::try_from(bytes) {

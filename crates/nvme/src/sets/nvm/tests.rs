@@ -359,6 +359,55 @@ fn once_the_media_is_read_only_writes_leave_the_data_alone() {
 }
 
 #[test]
+fn blocks_that_a_host_made_unreadable_fail_until_they_are_written() {
+    let (mut bench, store) = bench();
+    store.fill(0, store.len(), 5).expect("inside");
+    let mark = command(NvmOpcode::WriteUncorrectable, 10, 6);
+    assert_eq!(bench.io(&mark), Ok(Step::at(bench.now + WRITE)));
+    assert_eq!(bench.asked(), [Asked::Write(extent(10, 6))]);
+    let fails = |bench: &mut Bench, sqe: Sqe, lba| {
+        let sqe = bench.bringing(sqe, &[5; 16 * 512]);
+        let error = bench.io(&sqe).expect_err("unreadable");
+        assert_eq!(error.status.code(), Status::UNRECOVERED_READ_ERROR);
+        assert_eq!((error.lba, error.at), (Some(lba), Some(bench.now + READ)));
+    };
+    for opcode in [NvmOpcode::Read, NvmOpcode::Compare, NvmOpcode::Verify] {
+        fails(&mut bench, command(opcode, 8, 4), 10);
+        fails(&mut bench, command(opcode, 13, 1), 13);
+        let beside = bench.bringing(command(opcode, 8, 2), &[5; 1024]);
+        assert!(bench.io(&beside).is_ok());
+    }
+    assert_eq!(
+        bench.subsystem.traffic.to_host, 1024,
+        "of what can't be read, nothing"
+    );
+    let write = bench.bringing(command(NvmOpcode::Write, 10, 1), &[5; 512]);
+    assert!(bench.io(&write).is_ok());
+    assert!(bench.io(&command(NvmOpcode::WriteZeroes, 11, 1)).is_ok());
+    let (trim, data) = deallocate(&[(12, 1), (14, 1)]);
+    let trim = bench.bringing(trim, &data);
+    assert!(bench.io(&trim).is_ok());
+    fails(&mut bench, command(NvmOpcode::Read, 10, 6), 13);
+    let write = bench.bringing(command(NvmOpcode::Write, 13, 3), &[5; 1536]);
+    assert!(bench.io(&write).is_ok());
+    let read = bench.with_data(command(NvmOpcode::Read, 10, 6), 0, 3072);
+    assert!(bench.io(&read).is_ok());
+}
+
+#[test]
+fn blocks_are_made_unreadable_only_inside_of_the_namespace_and_of_what_can_be_written() {
+    let (mut bench, _) = bench();
+    let outside = command(NvmOpcode::WriteUncorrectable, BLOCKS - 1, 2);
+    assert_eq!(refusal(bench.io(&outside)), Status::LBA_OUT_OF_RANGE);
+    bench.break_media(Fault::ReadOnly);
+    let mark = command(NvmOpcode::WriteUncorrectable, 0, 1);
+    assert_eq!(refusal(bench.io(&mark)), Status::NAMESPACE_WRITE_PROTECTED);
+    bench.media.lock().expect("not poisoned").fault = None;
+    let read = bench.with_data(command(NvmOpcode::Read, 0, 1), 0, 512);
+    assert!(bench.io(&read).is_ok());
+}
+
+#[test]
 fn unknown_opcodes_are_refused_and_known_ones_are_in_the_effects() {
     let (mut bench, _) = bench();
     let known: Vec<_> = EFFECTS.iter().map(|effect| effect.opcode).collect();

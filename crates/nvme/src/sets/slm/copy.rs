@@ -2,7 +2,7 @@
 
 use super::Slm;
 use crate::error::NvmeError;
-use crate::set::{Cx, Step};
+use crate::set::{Cx, Step, unreadable};
 use ersatz_ftl::{Extent, Operation};
 use ersatz_memory::Mapping;
 use nvme_spec::nvm::{CopyFormat, CopyRange2, CopyRange3};
@@ -36,6 +36,8 @@ struct Source {
     len: u64,
     /// Where the media has to read them.
     media: Option<Extent>,
+    /// The first block that can't be read.
+    unreadable: Option<u64>,
 }
 
 impl Slm {
@@ -89,8 +91,12 @@ impl Slm {
             return Ok(Step::done(0));
         }
         let mut arrived = cx.now;
-        for at in sources.iter().filter_map(|source| source.media) {
+        for source in sources {
+            let Some(at) = source.media else { continue };
             arrived = arrived.max(cx.media_read(at)?);
+            if let Some(lba) = source.unreadable {
+                return Err(unreadable(lba, arrived));
+            }
         }
         for source in sources {
             let size = usize::try_from(source.len).unwrap_or(usize::MAX);
@@ -136,6 +142,7 @@ impl Slm {
             }
         })?;
         Ok(Source {
+            unreadable: blocks.unreadable_in(at),
             memory: blocks.store,
             offset: at.start,
             len: at.len,
@@ -172,6 +179,7 @@ impl Slm {
             offset: saddr,
             len: nbyte,
             media: None,
+            unreadable: None,
         })
     }
 
