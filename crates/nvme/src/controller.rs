@@ -2,12 +2,15 @@
 //! completions when they are due.
 //!
 //! Read [`Controller::poll`] first: it is the whole way from doorbell to completion. What commands
-//! mean is in [`crate::admin`] and [`crate::sets`]; how queues come and go in
+//! mean is in [`crate::admin`] and [`crate::sets`]; how they are fetched in `controller/fetch.rs`, which
+//! of them belong together in `controller/fused.rs`; how queues come and go in
 //! `controller/queues.rs`; what others may ask of a controller in `controller/status.rs`; what a host
 //! sees in registers in [`crate::front`].
 
 mod doorbells;
+mod fetch;
 mod firmware;
+mod fused;
 mod queues;
 mod requests;
 mod status;
@@ -15,11 +18,12 @@ mod status;
 pub use firmware::FirmwareConfig;
 
 use self::firmware::Cores;
+use self::fused::Half;
 use crate::error::NvmeError;
 use crate::error_log::ErrorLog;
 use crate::events::Events;
 use crate::features::Features;
-use crate::queue::{CompletionQueue, FETCH, SubmissionQueue, blank};
+use crate::queue::{CompletionQueue, SubmissionQueue};
 use crate::registers::Registers;
 use crate::set::{Finished, Step, Token};
 use crate::statistics::{Activity, Lateness};
@@ -28,7 +32,6 @@ use crate::ticket::Ticket;
 use ersatz_engine::{Heap, Ns, Timeline};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_pcie::{ConfigSpace, Host, Identity, MsiX};
-use nvme_spec::queue::Fuse;
 use nvme_spec::register::{CcCss, Shst};
 use nvme_spec::{AdminOpcode, Csi, Sqe, Status};
 use std::collections::BTreeMap;
@@ -99,6 +102,18 @@ impl Due {
 struct Flight {
     ticket: Ticket,
     sqe: Sqe,
+    /// What follows it, where it is the first half of a fused operation.
+    second: Option<Box<Half>>,
+}
+
+impl Flight {
+    fn new(ticket: Ticket, sqe: &Sqe) -> Self {
+        Self {
+            ticket,
+            sqe: *sqe,
+            second: None,
+        }
+    }
 }
 
 /// One NVMe controller.
@@ -268,88 +283,22 @@ impl Controller {
                 self.schedule(due, at, event, subsystem, host);
             }
             Due::Begin { number } => {
-                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else {
-                    return;
-                };
-                let outcome = self.io(due, number, &sqe, subsystem, host);
-                self.settle(due, ticket, &sqe, number, outcome, subsystem, host);
+                if let Some(flight) = self.flights.remove(&number) {
+                    let outcome = self.io(due, number, &flight.sqe, subsystem, host);
+                    self.go_on(due, flight, number, outcome, subsystem, host);
+                }
             }
             Due::Resume { number } => {
-                let Some(Flight { ticket, sqe }) = self.flights.remove(&number) else {
-                    return;
-                };
-                let outcome =
-                    self.on_namespace(due, number, &sqe, subsystem, host, |set, cx| set.resume(cx));
-                self.settle(due, ticket, &sqe, number, outcome, subsystem, host);
+                if let Some(flight) = self.flights.remove(&number) {
+                    let sqe = &flight.sqe;
+                    let outcome =
+                        self.on_namespace(due, number, sqe, subsystem, host, |set, cx| {
+                            set.resume(cx)
+                        });
+                    self.go_on(due, flight, number, outcome, subsystem, host);
+                }
             }
         }
-    }
-
-    /// Takes commands from each queue in turn.
-    fn sweep(&mut self, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
-        let (count, mut progress) = (self.order.len(), false);
-        for i in 0..count {
-            // A command of this very sweep may have deleted queues.
-            let Some(&id) = self.order.get((self.first + i) % count) else {
-                break;
-            };
-            progress |= self.serve(id, now, subsystem, host);
-        }
-        self.first = (self.first + 1) % count.max(1);
-        progress
-    }
-
-    /// Takes at most a burst of commands from one queue.
-    fn serve(&mut self, id: u16, now: Ns, subsystem: &mut Subsystem, host: &mut dyn Host) -> bool {
-        let index = usize::from(id);
-        self.refresh_tail(index, host);
-        let Some(sq) = self.sqs.get(index).and_then(Option::as_ref) else {
-            return false;
-        };
-        if !sq.is_pending() {
-            return false;
-        }
-        let (cqid, burst) = (usize::from(sq.cqid), self.features.burst().min(FETCH));
-        let room = self.room(cqid, burst, host);
-        if room == 0 {
-            return false;
-        }
-        let mut entries = blank();
-        let Some(Some(sq)) = self.sqs.get_mut(index) else {
-            return false;
-        };
-        let count = match sq.fetch(room.min(burst), host, &mut entries) {
-            Ok(count) => count,
-            Err(fault) => {
-                self.fatal(&format!("SQ {id} can't be read: {fault}"));
-                return true;
-            }
-        };
-        for sqe in &entries[..count] {
-            let Some(Some(cq)) = self.cqs.get_mut(cqid) else {
-                break;
-            };
-            let ticket = cq.reserve(id, sqe.cid);
-            self.activity.enter(now);
-            self.execute(now, ticket, sqe, subsystem, host);
-        }
-        true
-    }
-
-    /// Slots that commands of a completion queue can be promised. The host's head is looked at
-    /// only when it matters: the page is written by another processor.
-    fn room(&mut self, cqid: usize, wanted: usize, host: &mut dyn Host) -> usize {
-        let room = |cqs: &[Option<CompletionQueue>]| {
-            cqs.get(cqid)
-                .and_then(Option::as_ref)
-                .map_or(0, |cq| cq.room() as usize)
-        };
-        let before = room(&self.cqs);
-        if before >= wanted {
-            return before;
-        }
-        self.refresh_head(cqid, host);
-        room(&self.cqs)
     }
 
     fn execute(
@@ -368,11 +317,11 @@ impl Controller {
         }
         if !admin && let Some(cores) = &mut self.cores {
             let at = cores.read(now);
-            self.flights.insert(number, Flight { ticket, sqe: *sqe });
+            self.flights.insert(number, Flight::new(ticket, sqe));
             return self.schedule(now, at, Due::Begin { number }, subsystem, host);
         }
         let outcome = if admin {
-            check_fuse(sqe).and_then(|()| self.admin(now, number, sqe, subsystem, host))
+            fused::check_admin(sqe).and_then(|()| self.admin(now, number, sqe, subsystem, host))
         } else {
             self.io(now, number, sqe, subsystem, host)
         };
@@ -387,7 +336,6 @@ impl Controller {
         subsystem: &mut Subsystem,
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
-        check_fuse(sqe)?;
         if self.registers.cc().css() != CcCss::AllSupported {
             let csi = subsystem
                 .namespace(sqe.nsid)
@@ -465,11 +413,11 @@ impl Controller {
                 self.schedule(now, at.max(firmware), event, subsystem, host);
             }
             Ok(Step::Resume { at }) => {
-                self.flights.insert(number, Flight { ticket, sqe: *sqe });
+                self.flights.insert(number, Flight::new(ticket, sqe));
                 self.schedule(now, at, Due::Resume { number }, subsystem, host);
             }
             Ok(Step::Parked) => {
-                self.flights.insert(number, Flight { ticket, sqe: *sqe });
+                self.flights.insert(number, Flight::new(ticket, sqe));
             }
             Err(error) => {
                 let status = self.errors.note(now, &ticket, sqe, &error);
@@ -486,9 +434,10 @@ impl Controller {
 
     /// A parked command has an end, in the past or in the future.
     fn finish(&mut self, finished: Finished) {
-        let Some(Flight { ticket, sqe }) = self.flights.remove(&finished.token.number) else {
+        let Some(flight) = self.flights.remove(&finished.token.number) else {
             return;
         };
+        let Flight { ticket, sqe, .. } = flight;
         let (result, status) = match finished.outcome {
             Ok(result) => (result, Status::SUCCESS),
             Err(error) => (0, self.errors.note(finished.at, &ticket, &sqe, &error)),
@@ -569,11 +518,4 @@ impl Drop for Controller {
     fn drop(&mut self) {
         self.forget(|_| {});
     }
-}
-
-fn check_fuse(sqe: &Sqe) -> Result<(), NvmeError> {
-    if sqe.flags.fuse() != Fuse::Normal {
-        return Err(NvmeError::field("fused operations are not supported"));
-    }
-    Ok(())
 }

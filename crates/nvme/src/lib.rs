@@ -6,7 +6,7 @@
 //! to a [`set::CommandSet`]; those that there are, are in [`sets`].
 //!
 //! What this crate does not do: it reads no clock, opens no socket, and computes no flash times
-//! (see `ersatz-ftl`). Not implemented: fused operations, metadata and protection information,
+//! (see `ersatz-ftl`). Not implemented: metadata and protection information,
 //! namespace management, firmware update, Format NVM, Sanitize, reservations, weighted
 //! arbitration, controller memory buffers.
 //!

@@ -112,6 +112,11 @@ impl SubmissionQueue {
         }
         Ok(count)
     }
+
+    /// Undoes the fetch of the last command.
+    pub fn put_back(&mut self) {
+        self.head = self.head.checked_sub(1).unwrap_or(self.size - 1);
+    }
 }
 
 /// Where the controller says what became of commands.
@@ -162,6 +167,12 @@ impl CompletionQueue {
         } else {
             self.tail + self.size - self.head
         }
+    }
+
+    /// Entries that it has.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.size
     }
 
     /// Slots that can still be promised. One slot always stays free.

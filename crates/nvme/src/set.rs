@@ -60,6 +60,15 @@ impl Step {
         }
     }
 
+    /// The same, but neither done nor resumed before `earliest`.
+    #[must_use]
+    pub(crate) fn not_before(mut self, earliest: Ns) -> Self {
+        if let Self::At { at, .. } | Self::Resume { at } = &mut self {
+            *at = earliest.max(*at);
+        }
+        self
+    }
+
     /// Done at `at`, after which `bytes` go to the host.
     #[must_use]
     pub fn data(at: Ns, bytes: u64) -> Self {

@@ -4,12 +4,12 @@ use crate::controller::Controller;
 use crate::error::NvmeError;
 use crate::error_log::ENTRIES;
 use crate::events::MAX_REQUESTS;
-use crate::set::{Form, Page};
+use crate::set::{CommandSet, Form, Page};
 use crate::sets::COPY_FORMATS;
 use crate::subsystem::{Namespace, Subsystem};
 use nvme_spec::admin::{IdentifyCdw10, IdentifyCdw11};
 use nvme_spec::identify::capability::{
-    ControllerType, Crcap, Ctratt, Frmw, Lpa, Oacs, Oaes, Oncs, QueueEntrySize, Sgls, Vwc,
+    ControllerType, Crcap, Ctratt, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, QueueEntrySize, Sgls, Vwc,
 };
 use nvme_spec::identify::{
     IdentifyController, IdentifyNamespace, IdentifyNamespaceIndependent, IocsCombinations,
@@ -219,6 +219,15 @@ impl Controller {
             .with_tss(true);
         if has(NvmOpcode::Copy) {
             id.cdfs = COPY_FORMATS;
+        }
+        // Whatever one command transfers.
+        let blocks = |set: &dyn CommandSet| set.blocks().map(|blocks| u64::from(blocks.block));
+        let sets = subsystem.namespaces().iter();
+        let largest = sets.filter_map(|namespace| blocks(&*namespace.set)).max();
+        if let Some(largest) = largest {
+            id.fuses = Fuses::new().with_fcws(true);
+            let unit = (self.config.max_transfer / largest).clamp(1, 1 << 16) - 1;
+            id.acwu_z = u16::try_from(unit).unwrap_or(u16::MAX);
         }
         // A broadcast Flush is not supported.
         id.vwc = Vwc::new()

@@ -64,6 +64,9 @@ impl Controller {
         for (number, flight) in core::mem::take(&mut self.flights) {
             gone(number);
             flight.ticket.redeem();
+            if let Some(second) = flight.second {
+                second.ticket.redeem();
+            }
         }
     }
 
@@ -257,7 +260,11 @@ impl Controller {
         let numbers: Vec<u64> = self
             .flights
             .iter()
-            .filter(|(_, flight)| wanted(&flight.ticket))
+            .filter(|(_, flight)| {
+                // Halves of a fused operation go together.
+                let second = flight.second.as_ref();
+                wanted(&flight.ticket) || second.is_some_and(|second| wanted(&second.ticket))
+            })
             .map(|(&number, _)| number)
             .collect();
         for number in numbers {
@@ -265,7 +272,10 @@ impl Controller {
                 controller: self.config.id,
                 number,
             });
-            tickets.extend(self.flights.remove(&number).map(|flight| flight.ticket));
+            if let Some(flight) = self.flights.remove(&number) {
+                tickets.push(flight.ticket);
+                tickets.extend(flight.second.map(|second| second.ticket));
+            }
         }
         tickets
     }

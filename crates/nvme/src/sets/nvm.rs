@@ -12,6 +12,7 @@ use ersatz_ftl::{Extent, Fault, Operation, Outcome, Placement};
 use ersatz_memory::{Mapping, OutOfBounds};
 use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespaceNvm, LbaFormat};
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, RwCdw12, WriteZeroesCdw12};
+use nvme_spec::queue::Fuse;
 use nvme_spec::{Csi, NvmOpcode, Status};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -174,7 +175,8 @@ impl Nvm {
         }
         cx.counters.writes += 1;
         cx.counters.bytes_written += at.len;
-        if cx.link.is_modelled() {
+        // After a comparison, the media has to end its read first.
+        if cx.link.is_modelled() || cx.sqe.flags.fuse() == Fuse::Second {
             return Ok(Step::Resume {
                 at: cx.link.from_host(cx.now, at.len),
             });

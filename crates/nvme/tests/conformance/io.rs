@@ -8,7 +8,6 @@ use ersatz_engine::Rng;
 use ersatz_host::command::{read, write};
 use ersatz_host::driver::{Data, DmaBuffer, QueuePair};
 use nvme_spec::nvm::{CopyFormat, DsmCdw11, DsmRange};
-use nvme_spec::queue::Fuse;
 use nvme_spec::slm::{CopyRange4, MemoryCopyCdw12};
 use nvme_spec::{NSID_ALL, NSID_NONE, NvmOpcode, SlmOpcode, Sqe, Status};
 use std::sync::Arc;
@@ -242,17 +241,6 @@ fn namespaces_that_are_not_there_are_refused() {
             "{nsid}"
         );
         assert_eq!(io.status(read(nsid, 0, 1)), status, "{nsid}");
-    }
-}
-
-#[test]
-fn fused_operations_are_refused_one_by_one() {
-    let (rig, mut admin, mut io) = start();
-    for fuse in [Fuse::First, Fuse::Second, Fuse(3)] {
-        let mut sqe = read(BLOCKS_512, 0, 1).with_prp(rig.buffer(512).iova(), 0);
-        sqe.flags.set_fuse(fuse);
-        assert_eq!(io.status(sqe), Status::INVALID_FIELD);
-        assert_eq!(admin.status(sqe), Status::INVALID_FIELD);
     }
 }
 
