@@ -3,7 +3,7 @@
 use super::place::{Range, resolve};
 use super::{compute, said};
 use crate::output::Answer;
-use crate::quantity::{bytes, number, number16, number32, time};
+use crate::quantity::{bytes, number, number16, number32};
 use anyhow::{Context, Result};
 use ersatz_engine::{Clock as _, RealClock};
 use ersatz_host::Csd;
@@ -181,8 +181,7 @@ pub fn exec(csd: &mut Csd, args: &Exec) -> Result<Answer> {
         "result": result,
         "took_ns": took.0,
     });
-    let took = time(took.0);
-    said(format!("{result} ({result:#x}), after {took}"), json)
+    said(format!("{result} ({result:#x})"), json)
 }
 
 /// Create a memory range set, and print its identifier.
