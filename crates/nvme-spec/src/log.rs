@@ -193,9 +193,60 @@ pub struct CommandEffects {
     pub cse: u8,
     /// UUID Selection Supported.
     pub uss: bool,
-    /// Command Scope.
+    /// Command Scope: what the command acts on.
     #[bits(12)]
-    pub csp: u16,
+    pub csp: Scope,
+}
+
+/// Scope of a command or of a feature; with no bit set, nothing is said.
+#[bitfield(u16)]
+#[derive(PartialEq, Eq)]
+pub struct Scope {
+    /// A namespace.
+    pub namespace: bool,
+    /// A controller.
+    pub controller: bool,
+    /// An NVM Set.
+    pub nvm_set: bool,
+    /// An Endurance Group.
+    pub endurance_group: bool,
+    /// A domain.
+    pub domain: bool,
+    /// The NVM subsystem.
+    pub subsystem: bool,
+    #[bits(10)]
+    __: u16,
+}
+
+wire! {
+    /// Feature Identifiers Supported and Effects: log 12h.
+    pub struct FeaturesSupportedAndEffects: 1024 {
+        /// By Feature Identifier.
+        pub fids: [FeatureEffects; 256],
+    }
+}
+
+/// FID Supported and Effects.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]
+pub struct FeatureEffects {
+    /// FID Supported.
+    pub fsupp: bool,
+    /// User Data Content Change: setting it may modify user data.
+    pub udcc: bool,
+    /// Namespace Capability Change.
+    pub ncc: bool,
+    /// Namespace Inventory Change.
+    pub nic: bool,
+    /// Controller Capability Change.
+    pub ccc: bool,
+    #[bits(14)]
+    __: u16,
+    /// UUID Selection Supported.
+    pub uss: bool,
+    /// FID Scope: what it is a property of.
+    #[bits(12)]
+    pub fsp: Scope,
 }
 
 wire! {
@@ -378,7 +429,13 @@ mod tests {
         assert_eq!(CommandEffects::new().with_cser(1).into_bits(), 1 << 14);
         assert_eq!(CommandEffects::new().with_cse(1).into_bits(), 1 << 16);
         assert_eq!(CommandEffects::new().with_uss(true).into_bits(), 1 << 19);
-        assert_eq!(CommandEffects::new().with_csp(1).into_bits(), 1 << 20);
+        let namespace = Scope::new().with_namespace(true);
+        let effects = CommandEffects::new().with_csp(namespace);
+        assert_eq!(effects.into_bits(), 1 << 20);
+        let subsystem = Scope::new().with_subsystem(true);
+        let feature = FeatureEffects::new().with_fsupp(true).with_fsp(subsystem);
+        assert_eq!(feature.into_bits(), 1 << 25 | 1);
+        assert_eq!(FeatureEffects::new().with_uss(true).into_bits(), 1 << 19);
         assert_eq!(LidSupported::new().with_lidsp(1).into_bits(), 1 << 16);
     }
 

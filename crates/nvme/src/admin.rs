@@ -192,9 +192,14 @@ impl Controller {
         Ok(Step::done(result.into()))
     }
 
+    /// Whether a feature that this program knows is there: one depends on the media.
+    fn has_feature(&self, fid: Fid, subsystem: &Subsystem) -> bool {
+        fid != Fid::VolatileWriteCache || subsystem.media.volatile_cache()
+    }
+
     /// Whether this drive has the feature, for what `nsid` names.
     fn check_feature(&self, fid: Fid, nsid: u32, subsystem: &Subsystem) -> Result<(), NvmeError> {
-        if fid == Fid::VolatileWriteCache && !subsystem.media.volatile_cache() {
+        if !self.has_feature(fid, subsystem) {
             return Err(NvmeError::field("there is no volatile write cache"));
         }
         if fid == Fid::ErrorRecovery {

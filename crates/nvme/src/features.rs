@@ -9,6 +9,7 @@ use nvme_spec::feature::{
     InterruptVectorConfiguration, IocsProfile, NumberOfQueues, PowerManagement, Select,
     TemperatureThreshold, VolatileWriteCache,
 };
+use nvme_spec::log::{FeatureEffects, Scope};
 use nvme_spec::{Fid, Lid, Status};
 use std::collections::BTreeMap;
 use zerocopy::{FromBytes, IntoBytes};
@@ -234,6 +235,16 @@ impl Features {
                 })
             }
         }
+    }
+
+    /// What Log Page 12h says of a feature; `None` when the controller does not have it.
+    #[must_use]
+    pub fn effects(&self, fid: Fid) -> Option<FeatureEffects> {
+        let per_namespace = self.capabilities(fid).ok()?.namespace_specific();
+        let scope = Scope::new()
+            .with_namespace(per_namespace)
+            .with_controller(!per_namespace);
+        Some(FeatureEffects::new().with_fsupp(true).with_fsp(scope))
     }
 
     fn capabilities(&self, fid: Fid) -> Result<FeatureCapabilities, NvmeError> {

@@ -198,7 +198,7 @@ impl Controller {
         id.acl_z = 3;
         id.aerl_z = MAX_REQUESTS as u8 - 1;
         id.frmw = Frmw::new().with_ffsro(true).with_nofs(1);
-        id.lpa = Lpa::new().with_cses(true).with_lpeds(true);
+        id.lpa = Lpa::new().with_cses(true).with_lpeds(true).with_mlps(true);
         id.elpe_z = ENTRIES as u8 - 1;
         id.wctemp = WARNING_TEMPERATURE;
         id.cctemp = CRITICAL_TEMPERATURE;

@@ -8,12 +8,13 @@ use ersatz_engine::Ns;
 use ersatz_ftl::Media;
 use nvme_spec::admin::GetLogPageCdw10;
 use nvme_spec::log::{
-    CommandEffects, CommandsSupportedAndEffects, CriticalWarning, ErrorInformation, FirmwareSlot,
-    LidSupported, ReachabilityAssociation, ReachabilityAssociationsHeader, ReachabilityGroup,
-    ReachabilityGroupsHeader, SmartHealth, SupportedLogPages,
+    CommandEffects, CommandsSupportedAndEffects, CriticalWarning, ErrorInformation,
+    FeaturesSupportedAndEffects, FirmwareSlot, LidSupported, ReachabilityAssociation,
+    ReachabilityAssociationsHeader, ReachabilityGroup, ReachabilityGroupsHeader, Scope,
+    SmartHealth, SupportedLogPages,
 };
 use nvme_spec::vendor::{DriveStatistics, JobStatistics};
-use nvme_spec::{Csi, Lid, NSID_ALL, NSID_NONE, Status};
+use nvme_spec::{AdminOpcode, Csi, Fid, Lid, NSID_ALL, NSID_NONE, Status};
 use zerocopy::{FromZeros, IntoBytes};
 
 /// The composite temperature that the drive reports, in kelvins: it has no sensor.
@@ -23,13 +24,15 @@ const TEMPERATURE: u16 = 313;
 const SPARE_THRESHOLD: u8 = 10;
 
 /// Log pages that every controller here has; those of command sets come with their namespaces.
-const PAGES: [Lid; 9] = [
+const PAGES: [Lid; 11] = [
     Lid::SupportedLogPages,
     Lid::ErrorInformation,
     Lid::SmartHealth,
     Lid::FirmwareSlot,
     Lid::ChangedAttachedNamespaces,
     Lid::CommandsSupportedAndEffects,
+    Lid::FeaturesSupportedAndEffects,
+    Lid::NvmeMiCommandsSupportedAndEffects,
     Lid::ReachabilityGroups,
     Lid::ReachabilityAssociations,
     DriveStatistics::LID,
@@ -77,6 +80,9 @@ impl Controller {
             // Namespaces neither come nor go while the drive runs.
             Lid::ChangedAttachedNamespaces => Ok(vec![0; 4096]),
             Lid::CommandsSupportedAndEffects => Ok(effects(csi, subsystem).as_bytes().to_vec()),
+            Lid::FeaturesSupportedAndEffects => Ok(self.features_supported(subsystem)),
+            // There is no management endpoint.
+            Lid::NvmeMiCommandsSupportedAndEffects => Ok(vec![0; 4096]),
             Lid::ReachabilityGroups => Ok(groups(subsystem, cdw10.lsp() & 1 != 0)),
             Lid::ReachabilityAssociations => Ok(associations(subsystem, cdw10.lsp() & 1 != 0)),
             DriveStatistics::LID => Ok(self.drive_statistics(now, subsystem).as_bytes().to_vec()),
@@ -87,6 +93,18 @@ impl Controller {
             }
             lid => Err(no_page(lid)),
         }
+    }
+
+    fn features_supported(&self, subsystem: &Subsystem) -> Vec<u8> {
+        let mut log = FeaturesSupportedAndEffects::default();
+        for (fid, entry) in (0..).map(Fid).zip(&mut log.fids) {
+            let has = self.has_feature(fid, subsystem);
+            *entry = has
+                .then(|| self.features.effects(fid))
+                .flatten()
+                .unwrap_or_default();
+        }
+        log.as_bytes().to_vec()
     }
 
     fn smart(&self, now: Ns, subsystem: &Subsystem) -> SmartHealth {
@@ -176,7 +194,12 @@ fn supported(subsystem: &Subsystem) -> SupportedLogPages {
 fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
     let mut log = CommandsSupportedAndEffects::default();
     for opcode in COMMANDS {
-        log.acs[usize::from(opcode.0)] = CommandEffects::new().with_csupp(true);
+        let per_namespace = is_of_namespace(opcode);
+        log.acs[usize::from(opcode.0)] = CommandEffects::new().with_csupp(true).with_csp(
+            Scope::new()
+                .with_namespace(per_namespace)
+                .with_controller(!per_namespace),
+        );
     }
     let sets = subsystem
         .namespaces()
@@ -188,9 +211,21 @@ fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
     {
         log.iocs[usize::from(effect.opcode)] = CommandEffects::new()
             .with_csupp(true)
-            .with_lbcc(effect.changes_data);
+            .with_lbcc(effect.changes_data)
+            .with_csp(Scope::new().with_namespace(true));
     }
     log
+}
+
+/// Whether an admin command acts on a namespace, and not on the controller.
+fn is_of_namespace(opcode: AdminOpcode) -> bool {
+    matches!(
+        opcode,
+        AdminOpcode::LoadProgram
+            | AdminOpcode::ProgramActivationManagement
+            | AdminOpcode::MemoryRangeSetManagement
+            | AdminOpcode::JobGroupManagement
+    )
 }
 
 /// Each namespace is in a group of its own.

@@ -4,12 +4,13 @@ use crate::common::{BLOCKS_4K, BLOCKS_512, COMPUTE, MEMORY, Rig, Setup};
 use ersatz_host::Transfer;
 use ersatz_host::command;
 use ersatz_host::driver::{Data, Driver};
+use nvme_spec::feature::{FeatureCapabilities, Select};
 use nvme_spec::log::{
-    CommandsSupportedAndEffects, CriticalWarning, ErrorInformation, FirmwareSlot,
-    ReachabilityAssociation, ReachabilityGroup, SmartHealth, SupportedLogPages,
+    CommandsSupportedAndEffects, CriticalWarning, ErrorInformation, FeaturesSupportedAndEffects,
+    FirmwareSlot, ReachabilityAssociation, ReachabilityGroup, SmartHealth, SupportedLogPages,
 };
 use nvme_spec::vendor::DriveStatistics;
-use nvme_spec::{AdminOpcode, Csi, Lid, NSID_ALL, NvmOpcode, SlmOpcode, Sqe, Status};
+use nvme_spec::{AdminOpcode, Csi, Fid, Lid, NSID_ALL, NvmOpcode, SlmOpcode, Sqe, Status};
 use std::sync::Arc;
 use zerocopy::FromBytes;
 
@@ -57,7 +58,9 @@ fn every_log_page_that_is_said_to_be_supported_is_there_and_no_other() {
             assert_eq!(found, Err(Status::INVALID_LOG_PAGE), "{lid:#x}");
         }
     }
-    for lid in [0, 1, 2, 3, 4, 5, 0x1A, 0x1B, 0x82, 0x83, 0x84, 0xC1] {
+    for lid in [
+        0, 1, 2, 3, 4, 5, 0x12, 0x13, 0x1A, 0x1B, 0x82, 0x83, 0x84, 0xC1,
+    ] {
         assert!(supported.lids[lid].lsupp(), "{lid:#x}");
     }
 }
@@ -163,8 +166,53 @@ fn the_commands_of_each_command_set_are_listed_with_what_they_change() {
         assert!(effects.csupp() && effects.lbcc(), "{opcode:?}");
     }
     assert!(!nvm.iocs[usize::from(NvmOpcode::Cancel.0)].csupp());
+    // All that is supported says what it acts on.
+    assert!(write.csp().namespace() && !write.csp().controller());
+    for effects in nvm.acs.iter().chain(&nvm.iocs) {
+        assert_eq!(effects.csp().into_bits() != 0, effects.csupp());
+    }
+    assert!(
+        nvm.acs[usize::from(AdminOpcode::Identify.0)]
+            .csp()
+            .controller()
+    );
+    assert!(
+        nvm.acs[usize::from(AdminOpcode::LoadProgram.0)]
+            .csp()
+            .namespace()
+    );
     assert!(ask(Csi::Slm).iocs[usize::from(SlmOpcode::MemoryFill.0)].csupp());
     assert!(!ask(Csi::Cp).iocs[2].csupp());
+}
+
+#[test]
+fn every_feature_is_listed_with_its_scope_and_no_other() {
+    for volatile in [false, true] {
+        let rig = Rig::new(Setup {
+            volatile,
+            ..Setup::default()
+        });
+        let mut driver = rig.driver();
+        assert!(driver.identify().lpa.mlps());
+        let features: FeaturesSupportedAndEffects =
+            of(&log(&mut driver, Lid::FeaturesSupportedAndEffects, 1024));
+        for (fid, effects) in (0..=255).map(Fid).zip(features.fids) {
+            let per_namespace = effects.fsp().namespace();
+            let nsid = if per_namespace { BLOCKS_512 } else { 0 };
+            let sqe = command::get_features(fid, Select::Supported, nsid);
+            let cqe = driver.admin(sqe, Data::AsIs).expect("answered");
+            assert_eq!(cqe.status().is_success(), effects.fsupp(), "{fid:?}");
+            if effects.fsupp() {
+                let supported = FeatureCapabilities::from_bits(cqe.dw0);
+                assert_eq!(supported.namespace_specific(), per_namespace, "{fid:?}");
+                assert!(per_namespace || effects.fsp().controller());
+            }
+        }
+        let cache = features.fids[usize::from(Fid::VolatileWriteCache.0)];
+        assert_eq!(cache.fsupp(), volatile);
+        let none = log(&mut driver, Lid::NvmeMiCommandsSupportedAndEffects, 4096);
+        assert_eq!(none, [0; 4096]);
+    }
 }
 
 #[test]
