@@ -290,6 +290,7 @@ fn computational(properties: &Properties) -> Result<[NamespaceKind; 2], ConvertE
         max_program: DEFAULT_MAX_PROGRAM,
         max_programs_total: DEFAULT_MAX_PROGRAMS_TOTAL,
         budget: DEFAULT_BUDGET,
+        builtins: Vec::new(),
         threads: DEFAULT_THREADS,
     };
     Ok([

@@ -10,6 +10,9 @@ use core::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// All words that there are.
+pub(crate) const ALL: &str = "all";
+
 /// Bytes of the text.
 pub(crate) type Span = Range<usize>;
 
@@ -207,6 +210,16 @@ impl<'t> Table<'t, '_> {
         on
     }
 
+    /// Some of the words that `key` allows, each once. Empty when it is absent.
+    pub(crate) fn words(&mut self, key: &Key) -> Option<Vec<String>> {
+        let Some(value) = self.find(key) else {
+            self.refuse_absent(key);
+            return Some(Vec::new());
+        };
+        let words = words(value.get_ref(), &key.kind);
+        words.map_err(|message| self.refuse(key, message)).ok()
+    }
+
     /// Lets `read` take a value out of each table of the row `key`, at most `max`. The tables are
     /// named by their number from 1. Empty when the row is absent or something else.
     pub(crate) fn tables<T>(
@@ -362,6 +375,28 @@ fn numbers(value: &DeValue<'_>, kind: &Kind) -> Result<Vec<u64>, String> {
         .iter()
         .map(|value| number(value.get_ref(), &each))
         .collect()
+}
+
+fn words(value: &DeValue<'_>, kind: &Kind) -> Result<Vec<String>, String> {
+    let Kind::Words(known) = *kind else {
+        return Err("is not a list".to_owned());
+    };
+    if value.as_str() == Some(ALL) {
+        return Ok(known.iter().map(|&word| word.to_owned()).collect());
+    }
+    let Some(array) = value.as_array() else {
+        let kind = value.type_str();
+        return Err(format!("{} {kind} is not a list", article(kind)));
+    };
+    let mut words = Vec::new();
+    for value in array {
+        let word = text(value.get_ref(), &Kind::Choice(known))?.to_owned();
+        if words.contains(&word) {
+            return Err(format!("{} is there twice", quote(&word)));
+        }
+        words.push(word);
+    }
+    Ok(words)
 }
 
 /// Tells that `value` is not a whole number of `of`, with the two nearest that are.

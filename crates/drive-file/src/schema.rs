@@ -88,6 +88,8 @@ pub enum Kind {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Some of these words, each once, in the order that is wanted; `"all"` is all of them.
+    Words(&'static [&'static str]),
     /// A table with keys of its own.
     Table,
     /// Tables in a row, `[[like this]]`.
@@ -200,6 +202,11 @@ impl Key {
     /// A required word out of `words`.
     pub(crate) const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
         Self::new(name, Kind::Choice(words))
+    }
+
+    /// Some of `words`, none when it is not written.
+    pub(crate) const fn words(name: &'static str, words: &'static [&'static str]) -> Self {
+        Self::new(name, Kind::Words(words)).or(Absent::Otherwise("none"))
     }
 
     /// A required table.
@@ -348,6 +355,9 @@ impl fmt::Display for Kind {
             Self::Text {
                 form: Form::Path, ..
             } => f.write_str("the path of a file"),
+            Self::Words(words) => {
+                write!(f, "\"all\", or a list of \"{}\"", words.join("\", \""))
+            }
             Self::Choice(words) => f.write_str(&list(
                 words.iter().map(|word| format!("\"{word}\"")).collect(),
             )),

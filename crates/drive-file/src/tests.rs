@@ -473,6 +473,39 @@ fn limits_of_a_compute_namespace_fit_together() {
 }
 
 #[test]
+fn built_in_programs_are_named_each_once_in_the_slots_that_there_are() {
+    let builtins = |keys: &str| {
+        let file = parse(&format!("{COMPUTE}{keys}\n"))?;
+        assert_eq!(parse(&file.to_toml()).as_ref(), Ok(&file), "{keys}");
+        let NamespaceKind::Compute(compute) = &file.namespaces[0].kind else {
+            panic!("is a compute namespace");
+        };
+        Ok::<_, Refused>(compute.builtins.clone())
+    };
+    assert_eq!(builtins(""), Ok(vec![]));
+    assert_eq!(builtins("builtins = []"), Ok(vec![]));
+    let two = Ok(vec!["sum".to_owned(), "crc32c".to_owned()]);
+    assert_eq!(builtins("builtins = [\"sum\", \"crc32c\"]"), two);
+    assert_eq!(builtins("builtins = \"all\"").map(|all| all.len()), Ok(16));
+    for (keys, message) in [
+        (
+            "builtins = [\"summ\"]",
+            "\"summ\" is none of them; did you mean \"sum\"?",
+        ),
+        ("builtins = [\"sum\", \"sum\"]", "\"sum\" is there twice"),
+        ("builtins = \"sum\"", "a string is not a list"),
+        ("builtins = [7]", "an integer is not a text in quotes"),
+        (
+            "slots = 15\nmax_activated = 1\nbuiltins = \"all\"",
+            "16 programs need more than 15 slots",
+        ),
+    ] {
+        let refused = builtins(keys).unwrap_err().to_string();
+        assert!(refused.contains(message), "{keys}: {refused}");
+    }
+}
+
+#[test]
 fn classes_of_units_types_of_programs_and_costs() {
     let text = COMPUTE.replace(
         "units = 1",

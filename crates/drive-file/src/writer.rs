@@ -1,5 +1,6 @@
 //! Writes settings as TOML; leaves out what has its default.
 
+use crate::reader::ALL;
 use crate::schema::{Absent, Key, Kind, write_number, write_numbers};
 use crate::unit::Unit;
 use toml::Value;
@@ -52,6 +53,19 @@ impl Writer {
         if !matches!(key.absent, Absent::Text(default) if default == text) {
             // `Value` knows how to quote.
             self.0.push(format!("{} = {}", key.name, Value::from(text)));
+        }
+    }
+
+    /// Some words, or all that there are.
+    pub(crate) fn words(&mut self, key: &Key, words: &[String]) {
+        let Kind::Words(known) = key.kind else {
+            return;
+        };
+        if words == known {
+            self.text(key, ALL);
+        } else if !words.is_empty() {
+            let words = Value::from(words.to_vec());
+            self.0.push(format!("{} = {words}", key.name));
         }
     }
 

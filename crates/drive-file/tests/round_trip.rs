@@ -13,7 +13,7 @@ use ersatz_nand::{Bus, CellType, Geometry, ReadPriority, Reliability};
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 
 fn drive() -> impl Strategy<Value = Drive> {
     let link = (1_000_000..=1_000_000_000_000_u64, 0..=1_000_000_000_u64).prop_map(
@@ -140,11 +140,13 @@ fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
         1..=255_u8,
         1..=1_000_000_000_000_000_u64,
         0..=1024_u16,
+        subsequence(vec!["crc32c", "find", "sum"], 0..=3),
     );
     let what = (units(), cost_model(), types(), schedule());
     let compute = (what, programs, bytes, limits).prop_map(
         |(what, (slots, max_activated), (max_program, max_programs_total), limits)| {
-            let (memory_range_sets, ranges_per_set, budget, threads) = limits;
+            let (memory_range_sets, ranges_per_set, budget, threads, builtins) = limits;
+            let builtins = builtins.into_iter().take(slots.into());
             let (units, cost, mut types, (scheduler, [time_slice, context_switch, ageing])) = what;
             for (placement, class) in types.iter_mut().zip((0..units.len()).cycle()) {
                 placement.class = class;
@@ -164,6 +166,7 @@ fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
                 max_program,
                 max_programs_total,
                 budget,
+                builtins: builtins.map(str::to_owned).collect(),
                 threads,
             }
         },

@@ -11,7 +11,9 @@ use ersatz_ftl::page::{self, PageFtl};
 use ersatz_ftl::{Fault, Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
 use ersatz_nvme::set::CommandSet;
-use ersatz_nvme::sets::cp::{ClassConfig, ComputeConfig, CostModel, Placement, UnitCost};
+use ersatz_nvme::sets::cp::{
+    ClassConfig, ComputeConfig, CostModel, DeviceProgram, Placement, UnitCost,
+};
 use ersatz_nvme::sets::{
     Cp, CpConfig, Executor, Nvm as NvmSet, NvmConfig, NvmConfigError, Slm, SlmConfig,
 };
@@ -52,6 +54,9 @@ pub enum BuildError {
          simulation's results depend on no machine"
     )]
     Measured(u32),
+    /// A built-in program that is not there.
+    #[error("no built-in program is named {0:?}")]
+    Builtin(String),
     /// No threads for programs.
     #[error("no threads for the programs of a compute namespace")]
     Threads(#[source] std::io::Error),
@@ -187,8 +192,7 @@ fn namespaces(
                 if matches!(execution, Execution::Inline) && is_measured(compute) {
                     return Err(BuildError::Measured(namespace.id));
                 }
-                let set = compute_set(file, compute, &memories, execution);
-                Box::new(set.map_err(BuildError::Threads)?)
+                Box::new(compute_set(file, compute, &memories, execution)?)
             }
         };
         let uuid = uuid(&file.drive.nqn, namespace.id);
@@ -239,7 +243,7 @@ fn compute_set(
     compute: &Compute,
     memories: &[u32],
     execution: &Execution,
-) -> std::io::Result<Cp> {
+) -> Result<Cp, BuildError> {
     let executor = match execution {
         Execution::Inline => Executor::inline(),
         Execution::Threads { wake } => {
@@ -247,7 +251,7 @@ fn compute_set(
                 0 => std::thread::available_parallelism().map_or(1, usize::from),
                 threads => threads,
             };
-            Executor::threads(threads, Arc::clone(wake))?
+            Executor::threads(threads, Arc::clone(wake)).map_err(BuildError::Threads)?
         }
     };
     let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
@@ -264,10 +268,26 @@ fn compute_set(
         max_transfer: file.drive.max_transfer,
         budget: Fuel(compute.budget),
         types: vec![(ProgramType::EBPF, ebpf)],
+        device_programs: device_programs(compute)?,
         reaches: memories.to_vec(),
         reads: ids(file, |kind| matches!(kind, NamespaceKind::Nvm(_))),
     };
     Ok(Cp::new(config, executor))
+}
+
+/// The built-in programs, as the drive file orders them.
+fn device_programs(compute: &Compute) -> Result<Vec<DeviceProgram>, BuildError> {
+    let program = |name: &String| {
+        let mut builtins = ersatz_builtin::all().iter();
+        let builtin = builtins.find(|builtin| builtin.name == name);
+        let builtin = builtin.ok_or_else(|| BuildError::Builtin(name.clone()))?;
+        Ok(DeviceProgram {
+            puid: builtin.id,
+            cost: builtin.cost,
+            program: Arc::new(*builtin),
+        })
+    };
+    compute.builtins.iter().map(program).collect()
 }
 
 /// The compute units, and how they are shared out.

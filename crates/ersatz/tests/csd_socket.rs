@@ -282,3 +282,45 @@ fn a_file_on_another_drive_can_not_be_copied() {
     let file = example("drives/csd.toml");
     drive.csd(&["copy", "--file", &file, "--to", "0"]).fails(1);
 }
+
+#[test]
+fn built_in_programs_are_listed_with_their_names_and_run_at_their_rate() {
+    let drive = Drive::serve(&format!("{SMALL}builtins = [\"crc32c\", \"sum\"]\n"), &[]);
+    let programs = drive.json(&["programs"]);
+    let programs = programs["programs"].as_array().expect("programs");
+    let listed: Vec<_> = programs
+        .iter()
+        .map(|program| (program["slot"].as_u64(), program["name"].as_str()))
+        .collect();
+    assert_eq!(listed, [(Some(2), Some("sum")), (Some(3), Some("crc32c"))]);
+    assert!(programs.iter().all(|program| program["built_in"] == true));
+    let table = drive.csd(&["programs"]).ok();
+    assert!(
+        table.contains("crc32c") && table.contains("built in"),
+        "{table}"
+    );
+
+    // The check value of CRC-32C, and 1 + 2 + 3 as u32.
+    drive.csd_with(&["write", "0"], b"123456789\0\0\0").ok();
+    drive.csd(&["activate", "3"]).ok();
+    let crc = ["exec", "3", "--range", "0:12", "--param", "9"];
+    assert_eq!(drive.json(&crc)["result"], 0xE306_9283_u32);
+    let numbers = [1_u32, 2, 3].map(u32::to_le_bytes).concat();
+    drive.csd_with(&["write", "0"], &numbers).ok();
+    drive.csd(&["activate", "2"]).ok();
+    let sum = [
+        "exec", "2", "--range", "0:12", "--param", "12", "--param", "3",
+    ];
+    assert_eq!(drive.json(&sum)["result"], 6);
+
+    for args in [
+        &["load", &example("programs/sum.o"), "--slot", "3"][..],
+        &["unload", "3"],
+    ] {
+        let error = drive.csd(args).fails(1);
+        assert!(error.contains("Program Index Not Downloadable"), "{error}");
+    }
+    drive.csd(&["deactivate", "3"]).ok();
+    let error = drive.csd(&crc).fails(1);
+    assert!(error.contains("Program Not Activated"), "{error}");
+}

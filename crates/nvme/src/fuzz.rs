@@ -596,6 +596,7 @@ fn subsystem(kind: u8) -> Option<Subsystem> {
             // Commands are what is wanted here, many of them; the compiler has a target of its own.
             Arc::new(Ebpf::new(limits).with_engine(Engine::Interpreter)),
         )],
+        device_programs: Vec::new(),
         reaches: vec![MEMORY],
         reads: vec![NVM],
     };

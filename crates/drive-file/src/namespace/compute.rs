@@ -1,6 +1,7 @@
 //! `[[namespace]]` of kind "compute".
 
 mod cost;
+mod programs;
 mod units;
 
 pub(crate) use cost::SECTION as COST_SECTION;
@@ -120,6 +121,7 @@ pub(crate) const SECTION: Section = Section {
         MAX_PROGRAM,
         MAX_PROGRAMS_TOTAL,
         BUDGET,
+        programs::BUILTINS,
         THREADS,
     ],
 };
@@ -157,6 +159,8 @@ pub struct Compute {
     pub max_programs_total: u64,
     /// Instructions after which an execution is ended, at least 1.
     pub budget: u64,
+    /// Built-in programs by name, each once, at most `slots`: the first has the last slot.
+    pub builtins: Vec<String>,
     /// Threads that run programs, at most 1,024; 0 means one per processor of this machine.
     pub threads: u16,
 }
@@ -189,6 +193,7 @@ impl Compute {
         let max_program = table.number(&MAX_PROGRAM);
         let max_programs_total = table.number(&MAX_PROGRAMS_TOTAL);
         let budget = table.number(&BUDGET);
+        let builtins = programs::read_builtins(table, slots);
         let threads = table.number(&THREADS);
         let compute = Self {
             units: units?,
@@ -205,6 +210,7 @@ impl Compute {
             max_program: max_program?,
             max_programs_total: max_programs_total?,
             budget: budget?,
+            builtins: builtins?,
             threads: threads?,
         };
         compute.fits_together(table).then_some(compute)
@@ -244,6 +250,7 @@ impl Compute {
         entries.number(&MAX_PROGRAM, self.max_program);
         entries.number(&MAX_PROGRAMS_TOTAL, self.max_programs_total);
         entries.number(&BUDGET, self.budget);
+        programs::write_builtins(entries, &self.builtins);
         entries.number(&THREADS, self.threads.into());
     }
 }

@@ -138,11 +138,18 @@ pub fn type_name(ptype: ProgramType) -> String {
     }
 }
 
+/// What a built-in program of this identifier is called.
+fn builtin_name(id: u64) -> Option<&'static str> {
+    let mut builtins = ersatz_builtin::all().iter();
+    let builtin = builtins.find(|builtin| builtin.id == id)?;
+    Some(builtin.name)
+}
+
 /// What is in the slots of a compute namespace.
 pub fn programs(csd: &mut Csd, of: &Of) -> Result<Answer> {
     let nsid = compute(csd, of.compute)?;
     let (slots, programs) = (csd.slots(nsid)?.len(), csd.programs(nsid)?);
-    let mut table = table(&[">slot", "type", "identifier", "state"]);
+    let mut table = table(&[">slot", "type", "name", "identifier", "state"]);
     let mut list = Vec::new();
     for program in &programs {
         let ptype = type_name(program.ptype);
@@ -153,11 +160,16 @@ pub fn programs(csd: &mut Csd, of: &Of) -> Result<Answer> {
             (false, false) => "loaded",
         };
         let puid = program.puid.map(|puid| format!("{puid:#x}"));
-        let name = puid.as_deref().unwrap_or("none");
-        table.add_row([&program.pind.to_string(), &ptype, name, state]);
+        let puid = puid.as_deref().unwrap_or("none");
+        // Whoever loads a program can give it any identifier.
+        let builtin = program.puid.filter(|_| program.built_in);
+        let name = builtin.and_then(builtin_name);
+        let pind = program.pind.to_string();
+        table.add_row([&pind, &ptype, name.unwrap_or_default(), puid, state]);
         list.push(json!({
             "slot": program.pind,
             "type": ptype,
+            "name": name,
             "puid": program.puid,
             "built_in": program.built_in,
             "active": program.active,

@@ -6,8 +6,8 @@
 //! follows from a [`CostModel`]; when it gets one of the compute units, a scheduler of
 //! `ersatz-compute` decides, by the quality of service of the job's group if it has one.
 //!
-//! What this does not do: there are no programs of the device's own, and a running program can't
-//! be stopped before its budget is used up. What a program that fails has written stays written.
+//! What this does not do: a running program can't be stopped before its budget is used up. What a
+//! program that fails has written stays written.
 //!
 //! Read next: `programs` (slots), `ranges` (what a program may touch), `execute` (the command),
 //! `jobs` (from there to its completion), `executor` (where programs run in real time), `services`
@@ -29,7 +29,7 @@ pub use groups::JOB_GROUP_IN_USE;
 use crate::error::NvmeError;
 use crate::set::{CommandSet, Cx, Effect, Finished, Flash, Form, Page, Step, Token};
 use ersatz_engine::Ns;
-use ersatz_runtime::{Fuel, Runtime};
+use ersatz_runtime::{Fuel, Program, Runtime};
 use jobs::Jobs;
 use nvme_spec::admin::Lid;
 use nvme_spec::cp::ProgramType;
@@ -93,6 +93,18 @@ pub struct Placement {
     pub model: Option<CostModel>,
 }
 
+/// A program of the device's own.
+#[derive(Clone)]
+pub struct DeviceProgram {
+    /// Its Program Unique Identifier.
+    pub puid: u64,
+    /// How cost follows from work, unless a [`Placement`] of
+    /// [`ProgramType::DeviceDefined`] says otherwise.
+    pub cost: CostModel,
+    /// What runs.
+    pub program: Arc<dyn Program>,
+}
+
 /// What a compute namespace is like.
 #[derive(Clone)]
 pub struct CpConfig {
@@ -120,6 +132,9 @@ pub struct CpConfig {
     pub budget: Fuel,
     /// The program types that can be loaded, and what makes programs of their images.
     pub types: Vec<(ProgramType, Arc<dyn Runtime>)>,
+    /// Programs of the device's own: the first has the last slot, the second the one before it,
+    /// and so on. Hosts activate and execute them, and can't put anything else there.
+    pub device_programs: Vec<DeviceProgram>,
     /// NSIDs of the memory namespaces whose memory programs may work on.
     pub reaches: Vec<u32>,
     /// NSIDs of the namespaces whose blocks programs may read.
@@ -132,13 +147,15 @@ impl CpConfig {
         Some(&**runtime)
     }
 
-    /// Which class of units a program runs on, and how its cost follows from its work.
-    fn placement(&self, ptype: ProgramType) -> (usize, CostModel) {
+    /// Which class of units a program runs on, and how its cost follows from its work; `own` is
+    /// what the program itself says of that.
+    fn placement(&self, ptype: ProgramType, own: Option<CostModel>) -> (usize, CostModel) {
         let mut placements = self.placements.iter();
         let placement = placements.find(|placement| placement.ptype == ptype);
         let class = placement.map_or(0, |placement| placement.class);
         let of_class = self.costs.get(class).map(|cost| cost.model);
-        let model = placement.and_then(|placement| placement.model).or(of_class);
+        let of_type = placement.and_then(|placement| placement.model);
+        let model = of_type.or(own).or(of_class);
         (
             class,
             model.unwrap_or(CostModel::Instructions(Picoseconds(0))),
@@ -162,6 +179,7 @@ impl fmt::Debug for CpConfig {
             .field("costs", &self.costs)
             .field("slots", &self.slots)
             .field("types", &types)
+            .field("device_programs", &self.device_programs.len())
             .finish_non_exhaustive()
     }
 }
@@ -176,13 +194,14 @@ pub struct Cp {
 }
 
 impl Cp {
-    /// The namespace of `config`, without programs; they will run where `executor` says.
+    /// The namespace of `config`, with no programs but the device's own; they will run where
+    /// `executor` says.
     #[must_use]
     pub fn new(config: CpConfig, executor: Executor) -> Self {
         let jobs = Jobs::new(&config.units, executor);
         Self {
+            programs: Programs::new(&config),
             config,
-            programs: Programs::default(),
             sets: RangeSets::default(),
             jobs,
         }

@@ -312,6 +312,7 @@ fn subsystem(setup: Setup) -> Subsystem {
             EBPF,
             Arc::new(Ebpf::new(Limits::default()).with_engine(Engine::Interpreter)),
         )],
+        device_programs: Vec::new(),
         reaches: vec![MEMORY],
         reads: vec![BLOCKS_512, BLOCKS_4K],
     };

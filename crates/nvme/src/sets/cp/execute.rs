@@ -2,6 +2,7 @@
 
 use super::executor::Work;
 use super::jobs::{Job, Price};
+use super::programs::Active;
 use super::services::DriveServices;
 use super::{Cp, ranges};
 use crate::error::NvmeError;
@@ -10,7 +11,7 @@ use ersatz_compute::{CostModel, GroupId};
 use ersatz_engine::Ns;
 use ersatz_runtime::{Fault, Program, Segment};
 use nvme_spec::Status;
-use nvme_spec::cp::{Execute, ExecuteCdw14, ProgramType};
+use nvme_spec::cp::{Execute, ExecuteCdw14};
 use nvme_spec::slm::MemoryRange;
 use std::sync::Arc;
 
@@ -67,8 +68,9 @@ impl Cp {
     /// The command's data has arrived: the job begins as soon as a unit is free.
     pub(super) fn execute_arrived(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         let execute = Execute::from_sqe(cx.sqe);
-        let (ptype, program) = self.check(&execute)?;
-        let program = Arc::clone(program);
+        let active = self.check(&execute)?;
+        let (class, price) = self.price(&active, &execute);
+        let program = Arc::clone(active.program);
         let held = u64::from(execute.dlen) + u64::from(execute.numr) * size_of::<Segment>() as u64;
         self.jobs.check_room(cx.now, held)?;
         let mut data = vec![0; execute.dlen as usize];
@@ -80,7 +82,6 @@ impl Cp {
         } else {
             Arc::clone(self.sets.get(execute.rsid)?)
         };
-        let (class, price) = self.price(ptype, &execute);
         let bytes = window.segments().iter().map(|segment| segment.len).sum();
         let services = DriveServices::new(cx, &self.config.reads, self.jobs.prints());
         let job = Job {
@@ -112,8 +113,8 @@ impl Cp {
     }
 
     /// The class of units that a program runs on, and what its job will cost there.
-    fn price(&self, ptype: ProgramType, execute: &Execute) -> (usize, Price) {
-        let (class, model) = self.config.placement(ptype);
+    fn price(&self, active: &Active<'_>, execute: &Execute) -> (usize, Price) {
+        let (class, model) = self.config.placement(active.ptype, active.cost);
         let price = Price {
             model,
             speed: self.config.speed(class),
@@ -123,9 +124,9 @@ impl Cp {
     }
 
     /// Checks all that can be told without the command's data.
-    fn check(&self, execute: &Execute) -> Result<(ProgramType, &Arc<dyn Program>), NvmeError> {
-        let (ptype, program) = self.programs.active(execute.pind, &self.config)?;
-        let (_, model) = self.config.placement(ptype);
+    fn check(&self, execute: &Execute) -> Result<Active<'_>, NvmeError> {
+        let active = self.programs.active(execute.pind, &self.config)?;
+        let (_, model) = self.config.placement(active.ptype, active.cost);
         match (model, execute.runtime) {
             (CostModel::Given, 0) => {
                 return Err(NvmeError::field(
@@ -159,6 +160,6 @@ impl Cp {
         if execute.rsid != 0 {
             self.sets.get(execute.rsid)?;
         }
-        Ok((ptype, program))
+        Ok(active)
     }
 }

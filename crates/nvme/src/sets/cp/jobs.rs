@@ -374,7 +374,10 @@ impl Price {
             instructions: report.map_or(0, |report| report.instructions),
             // What the program says that went through an accelerator, or else all that it could.
             bytes: if of_program > 0 { of_program } else { bytes },
-            measured: run.measured,
+            // A run in another process or on another machine knows best.
+            measured: report
+                .and_then(|report| report.measured)
+                .unwrap_or(run.measured),
             given: self.given,
         };
         self.model.cost(&usage, self.speed)

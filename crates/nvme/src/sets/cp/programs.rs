@@ -1,7 +1,7 @@
 //! Program slots: Load Program and Program Activation Management.
 
 use super::jobs::Jobs;
-use super::{CpConfig, LPG};
+use super::{CostModel, CpConfig, DeviceProgram, LPG};
 use crate::error::NvmeError;
 use crate::set::{Cx, Step};
 use ersatz_engine::Ns;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The slots that are not empty, by program index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Programs(BTreeMap<u16, Slot>);
 
 #[derive(Debug)]
@@ -32,6 +32,11 @@ enum State {
         program: Arc<dyn Program>,
         active: bool,
     },
+    /// A program of the device's own.
+    Fixed {
+        program: DeviceProgram,
+        active: bool,
+    },
 }
 
 impl fmt::Debug for State {
@@ -39,6 +44,7 @@ impl fmt::Debug for State {
         match self {
             Self::Loading(image) => write!(f, "Loading({} bytes)", image.len()),
             Self::Loaded { active, .. } => write!(f, "Loaded {{ active: {active} }}"),
+            Self::Fixed { active, .. } => write!(f, "Fixed {{ active: {active} }}"),
         }
     }
 }
@@ -61,7 +67,33 @@ struct Chunk {
     loff: u64,
 }
 
+/// A program that may be executed.
+pub(super) struct Active<'a> {
+    pub(super) ptype: ProgramType,
+    pub(super) program: &'a Arc<dyn Program>,
+    /// What it says itself of its cost.
+    pub(super) cost: Option<CostModel>,
+}
+
 impl Programs {
+    pub(super) fn new(config: &CpConfig) -> Self {
+        let slot = |program: &DeviceProgram| Slot {
+            header: Header {
+                ptype: ProgramType::DeviceDefined,
+                pit: ProgramIdType::Puid,
+                pid: program.puid,
+                psize: 0,
+            },
+            state: State::Fixed {
+                program: program.clone(),
+                active: false,
+            },
+        };
+        let slots = (0..config.slots).rev();
+        let programs = config.device_programs.iter().map(slot);
+        Self(slots.zip(programs).collect())
+    }
+
     pub(super) fn load(
         &mut self,
         cx: &mut Cx<'_>,
@@ -70,6 +102,13 @@ impl Programs {
     ) -> Result<Step, NvmeError> {
         let cdw10 = LoadProgramCdw10::from_bits(cx.sqe.cdw10);
         let pind = in_range(cdw10.pind(), config)?;
+        if self.0.get(&pind).is_some_and(Slot::is_fixed) {
+            let reason = format!("slot {pind} has a program of the drive's own");
+            return Err(NvmeError::new(
+                Status::PROGRAM_INDEX_NOT_DOWNLOADABLE,
+                reason,
+            ));
+        }
         if cdw10.unload() {
             return self.unload(pind, cx.now, jobs);
         }
@@ -94,7 +133,7 @@ impl Programs {
         let slot = self.0.get(&chunk.pind);
         let expected = match slot {
             Some(Slot {
-                state: State::Loaded { .. },
+                state: State::Loaded { .. } | State::Fixed { .. },
                 ..
             }) => {
                 let reason = format!("slot {} holds a program", chunk.pind);
@@ -182,7 +221,7 @@ impl Programs {
 
     fn unload(&mut self, pind: u16, now: Ns, jobs: &Jobs) -> Result<Step, NvmeError> {
         match &self.0.get(&pind).ok_or(Status::NO_PROGRAM)?.state {
-            State::Loaded { active: true, .. } => {
+            State::Loaded { active: true, .. } | State::Fixed { .. } => {
                 return Err(NvmeError::new(Status::PROGRAM_IN_USE, "it is activated"));
             }
             State::Loaded { .. } if jobs.run_program(now, pind) => {
@@ -211,7 +250,7 @@ impl Programs {
             _ => return Err(NvmeError::field("SEL is reserved")),
         };
         let activated = self.0.values().filter(|slot| slot.is_active()).count();
-        let State::Loaded { active, .. } =
+        let (State::Loaded { active, .. } | State::Fixed { active, .. }) =
             &mut self.0.get_mut(&pind).ok_or(Status::NO_PROGRAM)?.state
         else {
             let reason = "the program is not loaded completely";
@@ -233,21 +272,26 @@ impl Programs {
         Ok(Step::done(0))
     }
 
-    /// The program to execute, and its type.
-    pub(super) fn active(
-        &self,
-        pind: u16,
-        config: &CpConfig,
-    ) -> Result<(ProgramType, &Arc<dyn Program>), NvmeError> {
+    /// The program to execute.
+    pub(super) fn active(&self, pind: u16, config: &CpConfig) -> Result<Active<'_>, NvmeError> {
         let pind = in_range(pind, config)?;
         let slot = self.0.get(&pind).ok_or(Status::NO_PROGRAM)?;
-        match &slot.state {
+        let (program, cost) = match &slot.state {
             State::Loaded {
                 program,
                 active: true,
-            } => Ok((slot.header.ptype, program)),
-            _ => Err(Status::PROGRAM_NOT_ACTIVATED.into()),
-        }
+            } => (program, None),
+            State::Fixed {
+                program,
+                active: true,
+            } => (&program.program, Some(program.cost)),
+            _ => return Err(Status::PROGRAM_NOT_ACTIVATED.into()),
+        };
+        Ok(Active {
+            ptype: slot.header.ptype,
+            program,
+            cost,
+        })
     }
 
     /// All slots, by program index.
@@ -259,20 +303,30 @@ impl Programs {
 
 impl Slot {
     fn is_active(&self) -> bool {
-        matches!(self.state, State::Loaded { active: true, .. })
+        matches!(
+            self.state,
+            State::Loaded { active: true, .. } | State::Fixed { active: true, .. }
+        )
+    }
+
+    fn is_fixed(&self) -> bool {
+        matches!(self.state, State::Fixed { .. })
     }
 
     /// A slot counts as occupied when its program is complete.
     fn descriptor(&self) -> ProgramDescriptor {
         let mut descriptor = ProgramDescriptor::default();
-        if let State::Loaded { active, .. } = self.state {
-            descriptor.state = ProgramState::new()
-                .with_peocc(Occupancy::Downloaded)
-                .with_act(active)
-                .with_pit(self.header.pit);
-            descriptor.ptype = self.header.ptype;
-            descriptor.pid = self.header.pid;
-        }
+        let (occupancy, active) = match self.state {
+            State::Loading(_) => return descriptor,
+            State::Loaded { active, .. } => (Occupancy::Downloaded, active),
+            State::Fixed { active, .. } => (Occupancy::DeviceDefined, active),
+        };
+        descriptor.state = ProgramState::new()
+            .with_peocc(occupancy)
+            .with_act(active)
+            .with_pit(self.header.pit);
+        descriptor.ptype = self.header.ptype;
+        descriptor.pid = self.header.pid;
         descriptor
     }
 }

@@ -52,6 +52,8 @@ const PANICS: &[u8] = b"p";
 const READS: &[u8] = b"b";
 /// Prints a line, and returns the time.
 const PRINTS: &[u8] = b"t";
+/// Ran elsewhere, for 1 us of processor time.
+const ELSEWHERE: &[u8] = b"m";
 /// Ends when the test says so.
 const WAITS: &[u8] = b"w";
 const INVALID: &[u8] = b"?";
@@ -122,6 +124,12 @@ impl Program for Fake {
             b't' => {
                 args.services.print(b"a line\n");
                 Ok(args.services.now().0)
+            }
+            b'm' => {
+                return Report {
+                    measured: Some(Ns::from_us(1)),
+                    ..Report::of(Ok(1))
+                };
             }
             b'p' => panic!("the runtime's own mistake"),
             _ => {
@@ -205,6 +213,7 @@ impl Drive {
             max_transfer: MAX_TRANSFER,
             budget: Fuel(1_000_000),
             types: vec![(TYPE, runtime)],
+            device_programs: Vec::new(),
             // One of them has no memory, one is not there.
             reaches: vec![MEMORY, MORE, NSID, 77],
             reads: vec![BLOCKS, MEMORY, 77],
@@ -270,6 +279,33 @@ impl Drive {
 
     fn deactivate(&mut self, pind: u16) -> Result<Step, NvmeError> {
         self.select(pind, ActivationSelect::Deactivate)
+    }
+
+    /// One with two programs of the device's own, the first of which adds up.
+    fn with_device_programs() -> Self {
+        Self::with_device_programs_and(Vec::new())
+    }
+
+    fn with_device_programs_and(placements: Vec<Placement>) -> Self {
+        let gate = Arc::new(Mutex::new(mpsc::channel().1));
+        let program = |puid, kind| DeviceProgram {
+            puid,
+            cost: CostModel::Rate {
+                bandwidth: 1_000_000_000,
+                setup: Ns(50),
+            },
+            program: Arc::new(Fake(kind, Arc::clone(&gate))),
+        };
+        let device_programs = vec![program(0xA, b'a'), program(0xB, b'r')];
+        Self::with(
+            None,
+            |_| Executor::inline(),
+            |config| CpConfig {
+                device_programs,
+                placements,
+                ..config
+            },
+        )
     }
 
     /// A program that is ready to be executed.

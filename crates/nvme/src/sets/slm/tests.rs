@@ -71,6 +71,7 @@ fn bench_with(link: Option<LinkConfig>) -> Bench {
         max_transfer: MAX_TRANSFER,
         budget: Fuel(1),
         types: Vec::new(),
+        device_programs: Vec::new(),
         reaches: Vec::new(),
         reads: Vec::new(),
     };

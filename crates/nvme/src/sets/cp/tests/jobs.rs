@@ -107,6 +107,46 @@ fn measured_time_is_this_machines_times_the_factor() {
 }
 
 #[test]
+fn measured_time_of_a_run_elsewhere_is_what_was_measured_there() {
+    let costs = vec![UnitCost {
+        speed: Speed::ONE,
+        model: CostModel::Measured(3000),
+    }];
+    let mut drive = inline(|config| CpConfig { costs, ..config });
+    drive.ready(0, ELSEWHERE);
+    let end = drive.bench.now + Ns::from_us(3);
+    assert_eq!(drive.execute(0), result(end, 1));
+}
+
+#[test]
+fn a_program_of_the_devices_own_costs_what_it_says_unless_its_type_says_otherwise() {
+    let range = [MemoryRange::new(MEMORY, 0, 4096)];
+    let execute = Execute {
+        pind: SLOTS - 1,
+        cparam1: 3,
+        cparam2: 4,
+        ..Execute::default()
+    };
+    let mut drive = Drive::with_device_programs();
+    drive.activate(SLOTS - 1).expect("activated");
+    let end = drive.bench.now + Ns(50 + 4096);
+    assert_eq!(drive.execute_on(execute, &range, &[]), result(end, 7));
+
+    let mut drive = Drive::with_device_programs_and(vec![Placement {
+        ptype: ProgramType::DeviceDefined,
+        class: 0,
+        model: Some(CostModel::Given),
+    }]);
+    drive.activate(SLOTS - 1).expect("activated");
+    let given = Execute {
+        runtime: 777,
+        ..execute
+    };
+    let end = drive.bench.now + Ns(777);
+    assert_eq!(drive.execute_on(given, &range, &[]), result(end, 7));
+}
+
+#[test]
 fn who_says_what_a_job_takes_is_the_cost_models_to_say() {
     let given = UnitCost {
         speed: Speed::ONE,

@@ -284,3 +284,46 @@ fn on_a_modelled_link_a_chunk_is_taken_when_it_has_arrived() {
     let error = drive.load(1, INVALID).expect_err("not a program");
     assert_eq!(error.at, Some(drive.bench.now + Ns(102)));
 }
+
+#[test]
+fn programs_of_the_devices_own_have_the_last_slots_and_nothing_takes_their_place() {
+    const FIRST: u16 = SLOTS - 1;
+    let mut drive = Drive::with_device_programs();
+    for (pind, puid) in [(FIRST, 0xA), (FIRST - 1, 0xB)] {
+        let listed = drive.programs()[usize::from(pind)];
+        assert_eq!(
+            (listed.ptype, listed.pid),
+            (ProgramType::DeviceDefined, puid)
+        );
+        assert_eq!(listed.state.peocc(), Occupancy::DeviceDefined);
+        assert_eq!(listed.state.pit(), ProgramIdType::Puid);
+        assert!(!listed.state.act());
+    }
+    assert_eq!(refusal(drive.execute(FIRST)), Status::PROGRAM_NOT_ACTIVATED);
+    assert_eq!(drive.activate(FIRST), Ok(Step::done(0)));
+    for _active in [true, false] {
+        let not_downloadable = Status::PROGRAM_INDEX_NOT_DOWNLOADABLE;
+        assert_eq!(refusal(drive.load(FIRST, ADD)), not_downloadable);
+        assert_eq!(refusal(drive.unload(FIRST)), not_downloadable);
+        assert_eq!(drive.deactivate(FIRST), Ok(Step::done(0)));
+    }
+    let types = drive.bench.subsystem.namespace(NSID).expect("there");
+    let types = types.set.log(Lid::DownloadableProgramTypes).expect("a log");
+    let (header, _) = CpLogHeader::read_from_prefix(&types).expect("a header");
+    assert_eq!(
+        header.num, 1,
+        "what can't be loaded is not listed as a type"
+    );
+}
+
+#[test]
+fn programs_of_the_devices_own_count_as_activated_but_not_as_bytes() {
+    let mut drive = Drive::with_device_programs();
+    for pind in [SLOTS - 1, SLOTS - 2] {
+        drive.activate(pind).expect("activated");
+    }
+    drive.ready(0, ADD);
+    drive.load(1, ADD).expect("loaded");
+    let status = refusal(drive.activate(1));
+    assert_eq!(status, Status::MAXIMUM_PROGRAMS_ACTIVATED);
+}
