@@ -1,5 +1,6 @@
 //! Admin commands (Base, 5).
 
+mod format;
 mod identify;
 mod log;
 
@@ -16,10 +17,10 @@ use nvme_spec::admin::{
     IdentifyCdw10, IdentifyCdw11, SetFeaturesCdw10,
 };
 use nvme_spec::queue::Psdt;
-use nvme_spec::{AdminOpcode, Fid, NSID_ALL, NSID_NONE, Sqe, Status};
+use nvme_spec::{AdminOpcode, Fid, Lid, NSID_ALL, NSID_NONE, Sqe, Status};
 
 /// Admin commands that every controller here knows; those of command sets are with them.
-pub(crate) const COMMANDS: [AdminOpcode; 15] = [
+pub(crate) const COMMANDS: [AdminOpcode; 16] = [
     AdminOpcode::DeleteIoSq,
     AdminOpcode::CreateIoSq,
     AdminOpcode::GetLogPage,
@@ -31,6 +32,7 @@ pub(crate) const COMMANDS: [AdminOpcode; 15] = [
     AdminOpcode::GetFeatures,
     AdminOpcode::AsyncEventRequest,
     AdminOpcode::DoorbellBufferConfig,
+    AdminOpcode::FormatNvm,
     AdminOpcode::LoadProgram,
     AdminOpcode::ProgramActivationManagement,
     AdminOpcode::MemoryRangeSetManagement,
@@ -64,6 +66,7 @@ impl Controller {
             AdminOpcode::DoorbellBufferConfig => {
                 self.configure_shadow(sqe.prp1, sqe.prp2, host).map(done)
             }
+            AdminOpcode::FormatNvm => self.format_nvm(now, number, sqe, subsystem, host),
             AdminOpcode::LoadProgram
             | AdminOpcode::ProgramActivationManagement
             | AdminOpcode::MemoryRangeSetManagement
@@ -129,6 +132,9 @@ impl Controller {
         self.send(sqe, &bytes, host)?;
         if !cdw10.rae() {
             self.events.read(cdw10.lid());
+        }
+        if cdw10.lid() == Lid::ChangedAttachedNamespaces {
+            self.events.forget_changed();
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::features::Features;
 use nvme_spec::Lid;
 use nvme_spec::admin::{AsyncEvent, AsyncEventType};
+use std::collections::BTreeSet;
 
 /// Requests that a host may have outstanding (AERL plus one).
 pub const MAX_REQUESTS: usize = 4;
@@ -16,6 +17,8 @@ pub struct Events {
     pending: Vec<AsyncEvent>,
     /// Types that were reported and whose log page the host has not read yet.
     masked: Vec<(AsyncEventType, Lid)>,
+    /// Namespaces that have changed since the host last read which.
+    changed: BTreeSet<u32>,
 }
 
 impl Events {
@@ -58,6 +61,29 @@ impl Events {
         Some((self.requests.remove(0), event.into_bits()))
     }
 
+    /// What Identify says of a namespace has changed.
+    pub fn namespace_changed(&mut self, nsid: u32) {
+        self.changed.insert(nsid);
+    }
+
+    /// The Changed Attached Namespace List: NSIDs, ascending.
+    #[must_use]
+    pub fn changed_list(&self) -> Vec<u8> {
+        /// Identifiers that the page has room for.
+        const ROOM: usize = 1024;
+        let mut bytes: Vec<u8> = match self.changed.len() {
+            0..=ROOM => self.changed.iter().flat_map(|n| n.to_le_bytes()).collect(),
+            _ => u32::MAX.to_le_bytes().into(),
+        };
+        bytes.resize(ROOM * size_of::<u32>(), 0);
+        bytes
+    }
+
+    /// The host has read the list.
+    pub fn forget_changed(&mut self) {
+        self.changed.clear();
+    }
+
     /// The host has read a log page: what it explains may be told again.
     pub fn read(&mut self, lid: Lid) {
         self.masked.retain(|(_, masked)| *masked != lid);
@@ -75,5 +101,6 @@ impl Events {
         self.requests.clear();
         self.pending.clear();
         self.masked.clear();
+        self.changed.clear();
     }
 }

@@ -7,7 +7,7 @@
 //!
 //! What this crate does not do: it reads no clock, opens no socket, and computes no flash times
 //! (see `ersatz-ftl`). Not implemented: metadata and protection information,
-//! namespace management, firmware update, Format NVM, Sanitize, reservations, weighted
+//! namespace management, firmware update, Sanitize, reservations, weighted
 //! arbitration, controller memory buffers.
 //!
 //! Read next: `controller.rs`, then `set.rs` for the seam to the command sets.

@@ -10,7 +10,7 @@ use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Media, MediaHeap, Operation, Outcome, Placement};
 use ersatz_memory::Mapping;
 use ersatz_pcie::Host;
-use nvme_spec::admin::Lid;
+use nvme_spec::admin::{FormatNvmCdw10, Lid};
 use nvme_spec::{Csi, Sqe};
 use std::sync::Arc;
 
@@ -384,6 +384,26 @@ pub trait CommandSet: Send {
             nvme_spec::Status::INVALID_OPCODE,
             "not a command of this namespace",
         ))
+    }
+
+    /// Whether [`format`](Self::format) could do what Format NVM asks for.
+    ///
+    /// # Errors
+    /// With the status that the host gets; where the command set has no formats, always.
+    fn check_format(&self, _cdw10: FormatNvmCdw10) -> Result<(), NvmeError> {
+        Err(NvmeError::new(
+            nvme_spec::Status::INVALID_NAMESPACE_OR_FORMAT,
+            "the namespace has no format",
+        ))
+    }
+
+    /// Executes Format NVM, which has been checked, for this namespace. No command is under way here.
+    ///
+    /// # Errors
+    /// With the status that the host gets.
+    fn format(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        self.check_format(FormatNvmCdw10::from_bits(cx.sqe.cdw10))?;
+        Ok(Step::at(cx.now))
     }
 
     /// I/O opcodes that [`CommandSet::io`] knows.

@@ -9,7 +9,8 @@ use crate::sets::COPY_FORMATS;
 use crate::subsystem::{Namespace, Subsystem};
 use nvme_spec::admin::{IdentifyCdw10, IdentifyCdw11};
 use nvme_spec::identify::capability::{
-    ControllerType, Crcap, Ctratt, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, QueueEntrySize, Sgls, Vwc,
+    ControllerType, Crcap, Ctratt, Fna, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, QueueEntrySize, Sgls,
+    Vwc,
 };
 use nvme_spec::identify::{
     IdentifyController, IdentifyNamespace, IdentifyNamespaceIndependent, IocsCombinations,
@@ -194,7 +195,7 @@ impl Controller {
         id.ctratt = Ctratt::new().with_hids(true);
         id.cntrltype = ControllerType::Io;
         id.crcap = Crcap::new().with_rrsup(true).with_rgidc(true);
-        id.oacs = Oacs::new().with_dbcs(true);
+        id.oacs = Oacs::new().with_dbcs(true).with_fnvms(true);
         id.acl_z = 3;
         id.aerl_z = MAX_REQUESTS as u8 - 1;
         id.frmw = Frmw::new().with_ffsro(true).with_nofs(1);
@@ -217,6 +218,8 @@ impl Controller {
             .with_nvmafc(has(NvmOpcode::Copy))
             .with_ssfs(true)
             .with_tss(true);
+        // One namespace or, with the broadcast NSID, all.
+        id.fna = Fna::new().with_cryes(true);
         if has(NvmOpcode::Copy) {
             id.cdfs = COPY_FORMATS;
         }

@@ -77,8 +77,7 @@ impl Controller {
                 slots.frs[0] = nvme_spec::identify::ascii(env!("CARGO_PKG_VERSION"));
                 Ok(slots.as_bytes().to_vec())
             }
-            // Namespaces neither come nor go while the drive runs.
-            Lid::ChangedAttachedNamespaces => Ok(vec![0; 4096]),
+            Lid::ChangedAttachedNamespaces => Ok(self.events.changed_list()),
             Lid::CommandsSupportedAndEffects => Ok(effects(csi, subsystem).as_bytes().to_vec()),
             Lid::FeaturesSupportedAndEffects => Ok(self.features_supported(subsystem)),
             // There is no management endpoint.
@@ -201,6 +200,9 @@ fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
                 .with_controller(!per_namespace),
         );
     }
+    let format = &mut log.acs[usize::from(AdminOpcode::FormatNvm.0)];
+    // While it is executed, no other command may be.
+    *format = format.with_lbcc(true).with_ncc(true).with_cse(1);
     let sets = subsystem
         .namespaces()
         .iter()
@@ -221,7 +223,8 @@ fn effects(csi: Csi, subsystem: &Subsystem) -> CommandsSupportedAndEffects {
 fn is_of_namespace(opcode: AdminOpcode) -> bool {
     matches!(
         opcode,
-        AdminOpcode::LoadProgram
+        AdminOpcode::FormatNvm
+            | AdminOpcode::LoadProgram
             | AdminOpcode::ProgramActivationManagement
             | AdminOpcode::MemoryRangeSetManagement
             | AdminOpcode::JobGroupManagement

@@ -27,6 +27,11 @@ impl Controller {
         self.activity.in_flight()
     }
 
+    /// Whether commands are under way that a namespace has begun and not ended.
+    pub(crate) fn works_on(&self, nsid: u32) -> bool {
+        self.flights.values().any(|flight| flight.sqe.nsid == nsid)
+    }
+
     /// Commands completed so far.
     #[must_use]
     pub fn completed(&self) -> u64 {

@@ -10,7 +10,8 @@ use crate::unreadable::Unreadable;
 use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Fault, Operation, Outcome, Placement};
 use ersatz_memory::{Mapping, OutOfBounds};
-use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespaceNvm, LbaFormat};
+use nvme_spec::admin::FormatNvmCdw10;
+use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespaceNvm};
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, RwCdw12, WriteZeroesCdw12};
 use nvme_spec::queue::Fuse;
 use nvme_spec::{Csi, NvmOpcode, Status};
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use zerocopy::{FromBytes, IntoBytes};
 
 mod copy;
+mod format;
 
 pub(crate) use copy::FORMATS as COPY_FORMATS;
 
@@ -76,6 +78,12 @@ pub struct Nvm {
     read_only: bool,
     /// Where the data of copies goes that is on its way between blocks.
     copies: BTreeMap<Token, Extent>,
+    /// Bytes of the namespace, however it is formatted.
+    bytes: u64,
+    /// The sizes that blocks can have.
+    formats: SmallVec<[u32; 3]>,
+    /// Until when a Format NVM keeps it busy.
+    formatting: Ns,
 }
 
 impl Nvm {
@@ -115,6 +123,9 @@ impl Nvm {
             max_transfer,
             read_only: false,
             copies: BTreeMap::new(),
+            bytes: len,
+            formats: format::sizes(block),
+            formatting: Ns::ZERO,
         })
     }
 
@@ -334,10 +345,8 @@ impl Nvm {
         identity.mssrl = limits.mssrl;
         identity.mcl = limits.mcl;
         identity.msrc_z = limits.msrc_z;
-        identity.nvmcap = u128::from(self.capacity()).into();
-        // At most 31: the block size is a power of two in 32 bits.
-        let lbads = self.blocks.block.trailing_zeros() as u8;
-        identity.lbaf[0] = LbaFormat::new().with_lbads(lbads);
+        identity.nvmcap = u128::from(self.bytes).into();
+        self.describe_formats(&mut identity);
         identity
     }
 }
@@ -357,6 +366,9 @@ impl CommandSet for Nvm {
     }
 
     fn io(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        if cx.now < self.formatting {
+            return Err(NvmeError::transient(Status::FORMAT_IN_PROGRESS, ""));
+        }
         match NvmOpcode(cx.sqe.opcode) {
             NvmOpcode::Flush => {
                 let durable = cx.media_flush();
@@ -402,7 +414,15 @@ impl CommandSet for Nvm {
     }
 
     fn capacity(&self) -> u64 {
-        self.blocks.count * u64::from(self.blocks.block)
+        self.bytes
+    }
+
+    fn check_format(&self, cdw10: FormatNvmCdw10) -> Result<(), NvmeError> {
+        self.new_size(cdw10).map(|_| ())
+    }
+
+    fn format(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
+        self.format_all(cx)
     }
 
     fn blocks(&self) -> Option<Blocks> {

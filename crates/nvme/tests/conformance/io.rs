@@ -200,7 +200,7 @@ fn memory_is_written_filled_copied_and_read() {
 #[test]
 fn unknown_opcodes_are_refused_in_every_queue_and_namespace() {
     let (rig, mut admin, mut io) = start();
-    for opcode in [0x03u8, 0x0B, 0x77, 0x7B, 0xC0, 0xFF, 0x80, 0x84, 0x0D, 0x10] {
+    for opcode in [0x03u8, 0x0B, 0x77, 0x7B, 0xC0, 0xFF, 0x81, 0x84, 0x0D, 0x10] {
         assert_eq!(
             admin.status(Sqe::new(opcode, 0)),
             Status::INVALID_OPCODE,

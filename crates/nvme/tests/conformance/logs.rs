@@ -157,7 +157,9 @@ fn the_commands_of_each_command_set_are_listed_with_what_they_change() {
     let nvm = ask(Csi::Nvm);
     assert!(nvm.acs[usize::from(AdminOpcode::Identify.0)].csupp());
     assert!(nvm.acs[usize::from(AdminOpcode::LoadProgram.0)].csupp());
-    assert!(!nvm.acs[usize::from(AdminOpcode::FormatNvm.0)].csupp());
+    let format = nvm.acs[usize::from(AdminOpcode::FormatNvm.0)];
+    assert!(format.csupp() && format.lbcc() && format.ncc() && format.cse() == 1);
+    assert!(!nvm.acs[usize::from(AdminOpcode::Sanitize.0)].csupp());
     let write = nvm.iocs[usize::from(NvmOpcode::Write.0)];
     let read = nvm.iocs[usize::from(NvmOpcode::Read.0)];
     assert!(write.csupp() && write.lbcc() && read.csupp() && !read.lbcc());

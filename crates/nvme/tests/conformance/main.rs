@@ -10,6 +10,7 @@ mod csd;
 mod data;
 mod events;
 mod features;
+mod format;
 mod fused;
 mod identify;
 mod interrupts;

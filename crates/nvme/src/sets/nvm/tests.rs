@@ -430,8 +430,10 @@ fn identify_tells_size_and_format() {
         (identity.nsze, identity.ncap, identity.nuse),
         (BLOCKS, BLOCKS, BLOCKS)
     );
-    assert_eq!((identity.nlbaf_z, identity.flbas.index()), (0, 0));
+    assert_eq!((identity.nlbaf_z, identity.flbas.index()), (1, 0));
     assert_eq!((identity.lbaf[0].lbads(), identity.lbaf[0].ms()), (9, 0));
+    assert_eq!((identity.lbaf[1].lbads(), identity.lbaf[1].ms()), (12, 0));
+    assert_eq!(identity.lbaf[2].lbads(), 0);
     assert_eq!((identity.dlfeat.read(), identity.dlfeat.wzd()), (1, true));
     assert_eq!(identity.nvmcap.get(), u128::from(BLOCKS * 512));
     assert!(set.identify(Form::Specific, &mut page));
