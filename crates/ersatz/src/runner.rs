@@ -6,7 +6,7 @@ use crate::output::Answer;
 use crate::quantity::bytes;
 use anyhow::{Context, Result};
 use ersatz_remote::{Key, Limits, Runner};
-use ersatz_runtime::Ebpf;
+use ersatz_runtime::{Ebpf, Engine};
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -55,7 +55,8 @@ pub fn run(args: &Args) -> Result<()> {
         memory: args.memory << 20,
         ..Limits::default()
     };
-    let runtime = Box::new(Ebpf::default());
+    // The time of a run is its result here: the first one is to be as fast as all others.
+    let runtime = Box::new(Ebpf::default().with_engine(Engine::Eager));
     let runner = Runner::bind(&args.listen, key, runtime, limits)
         .with_context(|| format!("listen at {}", args.listen))?;
     let stop = runner.stopper()?;

@@ -137,7 +137,7 @@ fn measure(kernel: &Kernel) -> Result<Figures> {
         let ebpf = Ebpf::new(Limits::default()).with_engine(engine);
         ebpf.load(kernel.image, "")
     };
-    let (compiled, interpreted) = (load(Engine::Jit)?, load(Engine::Interpreter)?);
+    let (compiled, interpreted) = (load(Engine::Eager)?, load(Engine::Interpreter)?);
     let run = |program: &dyn Program| {
         let report = program.run(&window, &args, Fuel(u64::MAX));
         report.result.context("the program failed")

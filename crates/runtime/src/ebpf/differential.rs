@@ -1,13 +1,14 @@
 //! The engines against one another: whatever a program does, it does in both.
 
+use super::Engine;
 use super::isa::{
     CALL, CALL_HELPER, CALL_LOCAL, LD_IMM64, R10, Raw, SLOT_BYTES, class, jump, mode, size,
 };
 use super::layout;
+use super::loaded::Loaded;
 use super::module::{Function, Functions, Linked, Module};
 use super::run::Stack;
 use super::verify::verify;
-use super::{Engine, Loaded};
 use crate::{Args, Fuel, Program as _, ReadError, Report, Segment, Services, Window, abi};
 use ersatz_engine::Ns;
 use ersatz_memory::Mapping;
@@ -74,14 +75,14 @@ fn contents(window: &Window) -> Vec<Vec<u8>> {
 /// can't be compiled.
 pub fn run(module: &Module, stack: Stack, window: &Window, args: &Args<'_>, budget: u64) -> Report {
     let before = contents(window);
-    let [interpreted, compiled] = [Engine::Interpreter, Engine::Jit].map(|engine| {
+    let [interpreted, compiled] = [Engine::Interpreter, Engine::Eager].map(|engine| {
         for (segment, bytes) in window.segments().iter().zip(&before) {
             let written = segment.memory.write(0, bytes);
             assert!(written.is_ok(), "as it was read");
         }
         let drive = Drive::default();
         let loaded = Loaded::new(module.clone(), stack, engine);
-        assert_eq!(loaded.native.is_some(), engine == Engine::Jit);
+        assert_eq!(loaded.is_compiled(), engine == Engine::Eager);
         let services: &dyn Services = &drive;
         let report = loaded.run(window, &Args { services, ..*args }, Fuel(budget));
         (report, contents(window), drive.0.into_inner())

@@ -3,7 +3,8 @@
 //! [`elf`] reads the file, [`link`] lays it out and relocates it, and [`verify`] refuses what can't
 //! be run. What the verifier makes, a [`module::Module`], is what the engines share: [`interpret`]
 //! runs it over [`memory`], at the addresses that [`layout`] gives, and [`jit`] compiles it to
-//! machine code that comes to the same results, faults and counts.
+//! machine code that comes to the same results, faults and counts. [`loaded`] chooses between them,
+//! and [`background`] compiles while programs run.
 //!
 //! What is supported: instruction set versions 1–4, calls between functions, constants, variables,
 //! and the functions of [`helper`]. What is not: maps, Linux's helpers, indirect calls, kernel types
@@ -11,6 +12,7 @@
 
 #[cfg(test)]
 mod asm;
+mod background;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod differential;
 mod elf;
@@ -24,15 +26,16 @@ mod jit;
 mod jit;
 mod layout;
 mod link;
+mod loaded;
 mod memory;
 mod module;
+mod room;
 mod run;
 mod verify;
 
-use crate::{Args, Fuel, LoadError, Program, Report, Runtime, Window};
-use jit::Native;
-use module::Module;
-use run::{Run, Stack, State};
+use crate::{LoadError, Program, Runtime};
+use loaded::Loaded;
+use run::Stack;
 
 /// How large programs may be. Each run allocates the program's variables and the whole stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,12 +61,18 @@ impl Default for Limits {
     }
 }
 
-/// What runs programs. All come to the same results, counts and faults.
+/// What runs programs. All come to the same results, counts and faults: which one it is shows in
+/// nothing but the time that the host needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// Compiles programs when they are loaded, and interprets those that it can't compile.
+    /// Compiles programs that have enough to do: on a thread of its own while they are interpreted
+    /// in many short runs, and at once before a run over much memory. A load costs only the checks.
+    /// What can't be compiled is interpreted.
     #[default]
     Jit,
+    /// Compiles programs when they are loaded, so that the first run is as fast as all others: for
+    /// measurements. What can't be compiled is interpreted.
+    Eager,
     /// Interprets all programs.
     Interpreter,
 }
@@ -102,46 +111,5 @@ impl Runtime for Ebpf {
             frame: self.limits.frame,
         };
         Ok(Box::new(Loaded::new(module, stack, self.engine)))
-    }
-}
-
-/// A program with the engine that runs it.
-struct Loaded {
-    module: Module,
-    stack: Stack,
-    /// `None` to interpret it.
-    native: Option<Native>,
-}
-
-impl Loaded {
-    fn new(module: Module, stack: Stack, engine: Engine) -> Self {
-        let native = match engine {
-            Engine::Interpreter => None,
-            Engine::Jit => Native::compile(&module, stack)
-                .inspect_err(|error| tracing::warn!("a program is interpreted: {error}"))
-                .ok(),
-        };
-        Self {
-            module,
-            stack,
-            native,
-        }
-    }
-}
-
-impl Program for Loaded {
-    fn run(&self, window: &Window, args: &Args<'_>, budget: Fuel) -> Report {
-        let ranges = memory::ranges(window);
-        let arguments = memory::arguments(&ranges, args);
-        let run = Run::new(&self.module, self.stack, &ranges, &arguments, args);
-        let ended = match &self.native {
-            Some(native) => native.run(&run, budget.0),
-            None => interpret::run(&run, &State::start(&run, budget.0)),
-        };
-        run.report(ended, budget.0)
-    }
-
-    fn place(&self, pc: usize) -> Option<String> {
-        self.module.functions.place(pc)
     }
 }

@@ -5,23 +5,26 @@
 //! may choose, where a clang with the bpf target is found.
 
 mod cases;
+mod helpers;
 mod rebuild;
 mod samples;
 
 use cases::Case;
-use ersatz_runtime::{Ebpf, Program, Runtime};
+use ersatz_runtime::{Ebpf, Engine, Program, Runtime};
 use std::path::PathBuf;
 
 /// Every case.
 fn cases() -> impl Iterator<Item = &'static Case> {
-    cases::CASES.iter().chain(samples::CASES)
+    let all = [cases::CASES, samples::CASES, helpers::CASES];
+    all.into_iter().flatten()
 }
 
 /// The object of a case as it is in the repository.
-fn checked_in(case: &Case) -> Box<dyn Program> {
+fn checked_in(case: &Case, engine: Engine) -> Box<dyn Program> {
     let path = case.source().with_extension("o");
     let image = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     Ebpf::default()
+        .with_engine(engine)
         .load(&image, "")
         .unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
@@ -33,8 +36,10 @@ fn workspace() -> PathBuf {
 #[test]
 fn the_objects_in_the_repository_do_what_they_say() {
     for case in cases() {
-        println!("{}", case.source);
-        (case.check)(&*checked_in(case));
+        for engine in [Engine::Eager, Engine::Interpreter] {
+            println!("{} by {engine:?}", case.source);
+            (case.check)(&*checked_in(case, engine));
+        }
     }
 }
 

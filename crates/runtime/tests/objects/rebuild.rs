@@ -2,7 +2,7 @@
 
 use crate::cases::Case;
 use crate::{cases, samples, workspace};
-use ersatz_runtime::{Ebpf, Runtime};
+use ersatz_runtime::{Ebpf, Engine, Runtime};
 use ersatz_vm::packages::{self, Prefix};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -140,6 +140,7 @@ fn check(case: &Case, compiler: &Compiler, folder: &Path) -> usize {
             .unwrap_or_else(|e| panic!("{what}: {e}"));
         let image = std::fs::read(&object).expect("what clang wrote");
         let program = Ebpf::default()
+            .with_engine(Engine::Eager)
             .load(&image, "")
             .unwrap_or_else(|e| panic!("{what}: {e}"));
         println!("{what}");

@@ -23,7 +23,7 @@ mod translate;
 
 pub use native::Native;
 
-/// A program of more instructions is interpreted: compiling holds the drive up.
+/// A program of more instructions is interpreted: compiling may hold a run up.
 pub const MAX_INSTRUCTIONS: usize = 16 << 10;
 
 /// Bytes of the thread's stack that all nested functions together may need.

@@ -5,6 +5,7 @@ use super::translate::{Outside, Program, translate};
 use super::{MAX_INSTRUCTIONS, MAX_STACK};
 use crate::ebpf::layout;
 use crate::ebpf::module::Module;
+use crate::ebpf::room::{Reserved, Room};
 use crate::ebpf::run::{Ended, Run, Stack};
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
@@ -33,12 +34,26 @@ pub enum CompileError {
     /// The compiler does not know this machine.
     #[error("{0}")]
     Machine(String),
+    /// Other programs have the space, see [`Room`].
+    #[error("there is no more room for compiled programs")]
+    Room,
+    /// The operating system gives no more address space.
+    #[error("address space for a compiled program: {0}")]
+    Map(String),
     /// The compiler failed.
     #[error(transparent)]
     Module(Box<cranelift_module::ModuleError>),
     /// The compiler panicked.
     #[error("the compiler panicked")]
     Panic,
+}
+
+impl CompileError {
+    /// Whether the same program may be compiled later, when others are gone.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Room | Self::Map(_))
+    }
 }
 
 impl From<cranelift_module::ModuleError> for CompileError {
@@ -57,6 +72,8 @@ pub struct Native {
     sites: Vec<Site>,
     /// Owns the memory that `entry` is in. It can be written or executed, but never both.
     code: ManuallyDrop<JITModule>,
+    /// Given back when the memory is, which [`Drop::drop`] frees before any field is dropped.
+    _reserved: Reserved,
 }
 
 // SAFETY: after `compile` the module is not touched any more until it is dropped; what it contains
@@ -79,12 +96,18 @@ impl Native {
     ///
     /// # Errors
     /// The program is to be interpreted then.
-    pub fn compile(module: &Module, stack: Stack) -> Result<Self, CompileError> {
+    pub fn compile(
+        module: &Module,
+        stack: Stack,
+        room: &'static Room,
+    ) -> Result<Self, CompileError> {
         if module.code.len() > MAX_INSTRUCTIONS || stack.frame == 0 {
             return Err(CompileError::Size(module.code.len()));
         }
+        let bytes = ROOM + module.code.len() * ROOM_PER_INSTRUCTION;
+        let reserved = room.reserve(bytes).ok_or(CompileError::Room)?;
         // A mistake in the compiler must not be one that a guest can use to stop the drive.
-        let compile = || Compiler::new(module.code.len())?.compile(module, stack);
+        let compile = || Compiler::new(bytes)?.compile(module, stack, reserved);
         catch_unwind(AssertUnwindSafe(compile)).unwrap_or(Err(CompileError::Panic))
     }
 
@@ -112,6 +135,11 @@ impl Native {
 const ROOM: usize = 1 << 20;
 const ROOM_PER_INSTRUCTION: usize = 1 << 10;
 
+/// How far a call reaches on 64-bit Arm; on x86-64 it is farther. The code generator gives up with
+/// a panic where a call can't reach, so all functions of a program lie within this distance.
+const REACH: usize = 128 << 20;
+const _: () = assert!(ROOM + MAX_INSTRUCTIONS * ROOM_PER_INSTRUCTION < REACH);
+
 /// Code and the functions in it.
 struct Compiler {
     code: JITModule,
@@ -124,13 +152,12 @@ struct Compiler {
 }
 
 impl Compiler {
-    fn new(instructions: usize) -> Result<Self, CompileError> {
+    /// With `room` bytes of address space.
+    fn new(room: usize) -> Result<Self, CompileError> {
         let mut builder = JITBuilder::with_isa(machine()?, default_libcall_names());
-        // One piece of the address space, of which only what is used becomes memory: functions call
-        // one another over distances of 32 bits at most.
-        let reserved = ROOM + instructions * ROOM_PER_INSTRUCTION;
-        let memory = ArenaMemoryProvider::new_with_size(reserved);
-        let memory = memory.map_err(|error| CompileError::Machine(error.to_string()))?;
+        // One piece of the address space, of which only what is used becomes memory: see `REACH`.
+        let memory = ArenaMemoryProvider::new_with_size(room);
+        let memory = memory.map_err(|error| CompileError::Map(error.to_string()))?;
         builder.memory_provider(Box::new(memory));
         builder.symbol("find", context::find as *const u8);
         builder.symbol("step", context::step as *const u8);
@@ -152,14 +179,24 @@ impl Compiler {
         signature
     }
 
-    fn compile(mut self, module: &Module, stack: Stack) -> Result<Native, CompileError> {
+    fn compile(
+        mut self,
+        module: &Module,
+        stack: Stack,
+        reserved: Reserved,
+    ) -> Result<Native, CompileError> {
         match self.build(module, stack) {
             Ok((entry, sites)) => {
                 let entry = self.code.get_finalized_function(entry);
                 // SAFETY: the function at that address has this signature, see `trampoline`.
                 let entry = unsafe { std::mem::transmute::<*const u8, Entry>(entry) };
                 let code = ManuallyDrop::new(self.code);
-                Ok(Native { entry, sites, code })
+                Ok(Native {
+                    entry,
+                    sites,
+                    code,
+                    _reserved: reserved,
+                })
             }
             Err(error) => {
                 // SAFETY: none of it ever ran.
