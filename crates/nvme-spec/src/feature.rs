@@ -305,6 +305,31 @@ pub struct IocsProfile {
     __: u32,
 }
 
+/// Namespace Write Protection Config.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct NamespaceWriteProtection {
+    /// Write Protection State.
+    #[bits(3)]
+    pub wps: WriteProtection,
+    #[bits(29)]
+    __: u32,
+}
+
+open! {
+    /// Write Protection State of a namespace.
+    pub enum WriteProtection: u8 {
+        /// No Write Protect.
+        None = 0,
+        /// Write Protect.
+        Protected = 1,
+        /// Write Protect Until Power Cycle: no host can change it.
+        UntilPowerCycle = 2,
+        /// Permanent Write Protect.
+        Permanent = 3,
+    }
+}
+
 /// Timestamp: the 8-byte data buffer of the feature.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq, FromBytes, IntoBytes, KnownLayout, Immutable)]

@@ -3,6 +3,7 @@
 mod format;
 mod identify;
 mod log;
+mod protection;
 
 use crate::buffer::Buffer;
 use crate::controller::Controller;
@@ -16,6 +17,7 @@ use nvme_spec::admin::{
     AbortCdw10, AbortResult, GetFeaturesCdw10, GetLogPageCdw10, GetLogPageCdw11, GetLogPageCdw14,
     IdentifyCdw10, IdentifyCdw11, SetFeaturesCdw10,
 };
+use nvme_spec::feature::Select;
 use nvme_spec::queue::Psdt;
 use nvme_spec::{AdminOpcode, Fid, Lid, NSID_ALL, NSID_NONE, Sqe, Status};
 
@@ -159,6 +161,9 @@ impl Controller {
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
         let cdw10 = SetFeaturesCdw10::from_bits(sqe.cdw10);
+        if cdw10.fid() == Fid::NamespaceWriteProtection {
+            return protection::set(now, sqe.nsid, cdw10.sv(), sqe.cdw11, subsystem);
+        }
         self.check_feature(cdw10.fid(), sqe.nsid, subsystem)?;
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
         Buffer::of(sqe, data.len() as u64, self.page(), host)?.read(host, &mut data)?;
@@ -186,13 +191,18 @@ impl Controller {
         host: &mut dyn Host,
     ) -> Result<Step, NvmeError> {
         let cdw10 = GetFeaturesCdw10::from_bits(sqe.cdw10);
+        let (fid, select) = (cdw10.fid(), cdw10.sel());
+        if fid == Fid::NamespaceWriteProtection && select != Select::Supported {
+            let value = protection::get(sqe.nsid, select, subsystem)?;
+            return Ok(Step::done(value.into()));
+        }
         self.check_feature(cdw10.fid(), sqe.nsid, subsystem)?;
         let mut data = vec![0; Features::data_len(cdw10.fid(), sqe.cdw11)];
         let result = self
             .features
             .get(now, cdw10.fid(), cdw10.sel(), sqe.cdw11, &mut data)?;
         // Only the value itself has data; what is supported is told in the completion alone.
-        if cdw10.sel() != nvme_spec::feature::Select::Supported {
+        if select != Select::Supported {
             self.send(sqe, &data, host)?;
         }
         Ok(Step::done(result.into()))
@@ -208,8 +218,8 @@ impl Controller {
         if !self.has_feature(fid, subsystem) {
             return Err(NvmeError::field("there is no volatile write cache"));
         }
-        if fid == Fid::ErrorRecovery {
-            // The one feature here that belongs to a namespace.
+        if matches!(fid, Fid::ErrorRecovery | Fid::NamespaceWriteProtection) {
+            // They belong to a namespace.
             if nsid != NSID_ALL && subsystem.namespace(nsid).is_none() {
                 return Err(subsystem.absent(nsid));
             }

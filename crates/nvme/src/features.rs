@@ -255,6 +255,8 @@ impl Features {
             | Fid::HostIdentifier
             | Fid::TemperatureThreshold
             | Fid::InterruptVectorConfiguration => Ok(all),
+            // Its values are with the namespaces.
+            Fid::NamespaceWriteProtection => Ok(all.with_namespace_specific(true)),
             _ => {
                 let value = self.values.get(&fid).ok_or_else(|| unknown(fid))?;
                 let per_namespace = fid == Fid::ErrorRecovery;

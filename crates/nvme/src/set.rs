@@ -11,6 +11,7 @@ use ersatz_ftl::{Extent, Media, MediaHeap, Operation, Outcome, Placement};
 use ersatz_memory::Mapping;
 use ersatz_pcie::Host;
 use nvme_spec::admin::{FormatNvmCdw10, Lid};
+use nvme_spec::feature::WriteProtection;
 use nvme_spec::{Csi, Sqe};
 use std::sync::Arc;
 
@@ -405,6 +406,14 @@ pub trait CommandSet: Send {
         self.check_format(FormatNvmCdw10::from_bits(cx.sqe.cdw10))?;
         Ok(Step::at(cx.now))
     }
+
+    /// Whether the namespace is write protected; `None` when that can't be set.
+    fn write_protection(&self) -> Option<WriteProtection> {
+        None
+    }
+
+    /// Sets the write protection of a namespace that has one.
+    fn protect(&mut self, _state: WriteProtection) {}
 
     /// I/O opcodes that [`CommandSet::io`] knows.
     fn effects(&self) -> &'static [Effect];

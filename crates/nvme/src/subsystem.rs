@@ -95,6 +95,13 @@ impl Subsystem {
             .find(|namespace| namespace.nsid == nsid)
     }
 
+    /// The same, to be changed.
+    pub(crate) fn namespace_mut(&mut self, nsid: u32) -> Option<&mut Namespace> {
+        self.namespaces
+            .iter_mut()
+            .find(|namespace| namespace.nsid == nsid)
+    }
+
     /// The highest NSID that names a namespace; 1 at least.
     #[must_use]
     pub fn max_nsid(&self) -> u32 {

@@ -8,6 +8,7 @@ use crate::set::{CommandSet, Form, Page};
 use crate::sets::COPY_FORMATS;
 use crate::subsystem::{Namespace, Subsystem};
 use nvme_spec::admin::{IdentifyCdw10, IdentifyCdw11};
+use nvme_spec::feature::WriteProtection;
 use nvme_spec::identify::capability::{
     ControllerType, Crcap, Ctratt, Fna, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, QueueEntrySize, Sgls,
     Vwc,
@@ -58,6 +59,9 @@ impl Controller {
                 };
                 let mut independent = IdentifyNamespaceIndependent::default();
                 independent.nstat = Nstat::new().with_nrdy(true);
+                let protection = namespace.set.write_protection();
+                let protected = protection.is_some_and(|state| state != WriteProtection::None);
+                independent.nsattr = u8::from(protected);
                 independent.rgrpid = subsystem.group(namespace);
                 Ok(page(&independent))
             }
@@ -220,6 +224,8 @@ impl Controller {
             .with_tss(true);
         // One namespace or, with the broadcast NSID, all.
         id.fna = Fna::new().with_cryes(true);
+        // Write protection, and that until the power cycle.
+        id.nwpc = 0b11;
         if has(NvmOpcode::Copy) {
             id.cdfs = COPY_FORMATS;
         }

@@ -11,6 +11,7 @@ use ersatz_engine::Ns;
 use ersatz_ftl::{Extent, Fault, Operation, Outcome, Placement};
 use ersatz_memory::{Mapping, OutOfBounds};
 use nvme_spec::admin::FormatNvmCdw10;
+use nvme_spec::feature::WriteProtection;
 use nvme_spec::identify::namespace::{Dlfeat, IdentifyNamespace, IdentifyNamespaceNvm};
 use nvme_spec::nvm::{DsmCdw10, DsmCdw11, DsmRange, RwCdw12, WriteZeroesCdw12};
 use nvme_spec::queue::Fuse;
@@ -84,6 +85,7 @@ pub struct Nvm {
     formats: SmallVec<[u32; 3]>,
     /// Until when a Format NVM keeps it busy.
     formatting: Ns,
+    protection: WriteProtection,
 }
 
 impl Nvm {
@@ -126,6 +128,7 @@ impl Nvm {
             bytes: len,
             formats: format::sizes(block),
             formatting: Ns::ZERO,
+            protection: WriteProtection::None,
         })
     }
 
@@ -334,6 +337,10 @@ impl Nvm {
         Ok(Step::at(done))
     }
 
+    fn is_protected(&self) -> bool {
+        self.protection != WriteProtection::None
+    }
+
     fn describe(&self) -> IdentifyNamespace {
         let count = self.blocks.count;
         let mut identity = IdentifyNamespace::default();
@@ -341,6 +348,7 @@ impl Nvm {
         identity.ncap = count;
         identity.nuse = count;
         identity.dlfeat = Dlfeat::new().with_read(1).with_wzd(true);
+        identity.nsattr = u8::from(self.is_protected());
         let limits = copy::Limits::of(self.blocks.block);
         identity.mssrl = limits.mssrl;
         identity.mcl = limits.mcl;
@@ -349,6 +357,13 @@ impl Nvm {
         self.describe_formats(&mut identity);
         identity
     }
+}
+
+/// Whether a command writes, in some way.
+fn changes_data(opcode: u8) -> bool {
+    EFFECTS
+        .iter()
+        .any(|effect| effect.opcode == opcode && effect.changes_data)
 }
 
 /// Refuses command extensions. What a command says of protection information (PRACT, PRCHK) is
@@ -368,6 +383,9 @@ impl CommandSet for Nvm {
     fn io(&mut self, cx: &mut Cx<'_>) -> Result<Step, NvmeError> {
         if cx.now < self.formatting {
             return Err(NvmeError::transient(Status::FORMAT_IN_PROGRESS, ""));
+        }
+        if self.is_protected() && changes_data(cx.sqe.opcode) {
+            return Err(Status::NAMESPACE_WRITE_PROTECTED.into());
         }
         match NvmOpcode(cx.sqe.opcode) {
             NvmOpcode::Flush => {
@@ -401,6 +419,14 @@ impl CommandSet for Nvm {
         }
     }
 
+    fn write_protection(&self) -> Option<WriteProtection> {
+        Some(self.protection)
+    }
+
+    fn protect(&mut self, state: WriteProtection) {
+        self.protection = state;
+    }
+
     fn effects(&self) -> &'static [Effect] {
         &EFFECTS
     }
@@ -418,6 +444,9 @@ impl CommandSet for Nvm {
     }
 
     fn check_format(&self, cdw10: FormatNvmCdw10) -> Result<(), NvmeError> {
+        if self.is_protected() {
+            return Err(Status::NAMESPACE_WRITE_PROTECTED.into());
+        }
         self.new_size(cdw10).map(|_| ())
     }
 

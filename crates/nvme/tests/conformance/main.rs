@@ -17,6 +17,7 @@ mod interrupts;
 mod io;
 mod lifecycle;
 mod logs;
+mod protection;
 mod queues;
 mod reset;
 mod shadow;
