@@ -291,6 +291,8 @@ fn computational(properties: &Properties) -> Result<[NamespaceKind; 2], ConvertE
         max_programs_total: DEFAULT_MAX_PROGRAMS_TOTAL,
         budget: DEFAULT_BUDGET,
         builtins: Vec::new(),
+        native: Vec::new(),
+        remote: None,
         threads: DEFAULT_THREADS,
     };
     Ok([

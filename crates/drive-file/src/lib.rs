@@ -40,12 +40,14 @@ pub use namespace::{
     DEFAULT_MAX_ACTIVATED, DEFAULT_MAX_PROGRAM, DEFAULT_MAX_PROGRAMS_TOTAL,
     DEFAULT_MEMORY_BANDWIDTH, DEFAULT_MEMORY_LATENCY, DEFAULT_MEMORY_RANGE_SETS,
     DEFAULT_RANGES_PER_SET, DEFAULT_SCHEDULER, DEFAULT_SLOTS, DEFAULT_THREADS, DEFAULT_TIME_SLICE,
-    MAX_NAMESPACES, Memory, Namespace, NamespaceKind, Nvm, Placement, UnitClass,
+    MAX_NAMESPACES, MIN_KEY, Memory, Namespace, NamespaceKind, NativeProgram, Nvm, Placement,
+    Remote, UnitClass,
 };
 pub use problem::{MAX_PROBLEMS, Problem, Refused};
 pub use store::Store;
 
 use reader::Table;
+use std::path::Path;
 use writer::Writer;
 
 /// A drive as its file describes it.
@@ -63,18 +65,19 @@ pub struct DriveFile {
 }
 
 impl DriveFile {
-    /// Reads and checks the drive file `text`; refusals call it `name`. A [`Store::File`] stays
-    /// as it is written there.
+    /// Reads and checks the drive file `text`; refusals call it `name`. Paths stay as they are
+    /// written there, and no file is looked for.
     ///
     /// # Errors
     /// Everything that is wrong with it, up to [`MAX_PROBLEMS`].
     pub fn parse(name: &str, text: &str, limits: &Limits) -> Result<Self, Refused> {
-        reader::parse(name, text, |root| Self::read(root, limits))
+        reader::parse(name, text, |root| Self::read(root, limits, None))
     }
 
-    fn read(mut root: Table<'_, '_>, limits: &Limits) -> Option<Self> {
+    /// Paths are taken from `folder`, and what has to be there is looked for, if there is one.
+    fn read(mut root: Table<'_, '_>, limits: &Limits, folder: Option<&Path>) -> Option<Self> {
         let drive = root.table(&schema::DRIVE).and_then(Drive::read);
-        let namespaces = namespace::read(&mut root);
+        let namespaces = namespace::read(&mut root, folder);
         let media = media::read(&mut root, &namespaces);
         let store = store::read(&mut root);
         root.finish("drive file", &[&schema::ROOT]);

@@ -1,7 +1,7 @@
 //! The edge: files and the machine.
 
 use crate::problem::{Problems, Refused};
-use crate::{DriveFile, Store};
+use crate::{DriveFile, Store, reader};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -65,8 +65,8 @@ pub enum DriveFileError {
 }
 
 impl DriveFile {
-    /// Reads and checks the drive file at `path`. A [`Store::File`] that is relative is taken from
-    /// the folder of the drive file.
+    /// Reads and checks the drive file at `path`. Paths in it that are relative are taken from the
+    /// folder of the drive file. Libraries of native programs have to be there.
     ///
     /// # Errors
     /// When it can't be read, or is refused.
@@ -87,8 +87,9 @@ impl DriveFile {
         }
         let name = path.display().to_string();
         let text = text(&name, bytes)?;
-        let mut file = Self::parse(&name, &text, limits)?;
-        if let (Store::File(store), Some(folder)) = (&mut file.store, path.parent()) {
+        let folder = path.parent();
+        let mut file = reader::parse(&name, &text, |root| Self::read(root, limits, folder))?;
+        if let (Store::File(store), Some(folder)) = (&mut file.store, folder) {
             *store = folder.join(&store);
         }
         Ok(file)

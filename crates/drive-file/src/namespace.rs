@@ -4,12 +4,15 @@ mod compute;
 mod memory;
 mod nvm;
 
-pub(crate) use compute::{COST_SECTION, SECTION as COMPUTE_SECTION, TYPES_SECTION, UNITS_SECTION};
+pub(crate) use compute::{
+    COST_SECTION, NATIVE_SECTION, REMOTE_SECTION, SECTION as COMPUTE_SECTION, TYPES_SECTION,
+    UNITS_SECTION,
+};
 pub use compute::{
     Compute, DEFAULT_AGEING, DEFAULT_BUDGET, DEFAULT_CONTEXT_SWITCH, DEFAULT_MAX_ACTIVATED,
     DEFAULT_MAX_PROGRAM, DEFAULT_MAX_PROGRAMS_TOTAL, DEFAULT_MEMORY_RANGE_SETS,
     DEFAULT_RANGES_PER_SET, DEFAULT_SCHEDULER, DEFAULT_SLOTS, DEFAULT_THREADS, DEFAULT_TIME_SLICE,
-    Placement, UnitClass,
+    MIN_KEY, NativeProgram, Placement, Remote, UnitClass,
 };
 pub(crate) use memory::SECTION as MEMORY_SECTION;
 pub use memory::{DEFAULT_MEMORY_BANDWIDTH, DEFAULT_MEMORY_LATENCY, Memory};
@@ -22,6 +25,7 @@ use crate::unit::Unit;
 use crate::writer::Writer;
 use crate::{Limits, Store};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Most namespaces of a drive, and the largest namespace id (NN): as many as one list of Identify
 /// has room for.
@@ -78,7 +82,7 @@ impl Found {
     }
 }
 
-pub(crate) fn read(root: &mut Table<'_, '_>) -> Vec<Found> {
+pub(crate) fn read(root: &mut Table<'_, '_>, folder: Option<&Path>) -> Vec<Found> {
     let mut taken = BTreeMap::new();
     root.tables(
         &schema::NAMESPACE,
@@ -98,7 +102,7 @@ pub(crate) fn read(root: &mut Table<'_, '_>) -> Vec<Found> {
             }
             let span = table.span(&nvm::SIZE);
             let path = table.path().to_owned();
-            let kind = NamespaceKind::read(table);
+            let kind = NamespaceKind::read(table, folder);
             let namespace = id.zip(kind).map(|(id, kind)| Namespace { id, kind });
             Found {
                 namespace,
@@ -189,7 +193,7 @@ impl Namespace {
 }
 
 impl NamespaceKind {
-    fn read(mut table: Table<'_, '_>) -> Option<Self> {
+    fn read(mut table: Table<'_, '_>, folder: Option<&Path>) -> Option<Self> {
         let table = &mut table;
         match table.text(&KIND)?.as_str() {
             "nvm" => {
@@ -205,7 +209,7 @@ impl NamespaceKind {
                     "namespace of kind \"compute\"",
                     &[&SECTION, &COMPUTE_SECTION],
                 );
-                Compute::read(table).map(Self::Compute)
+                Compute::read(table, folder).map(Self::Compute)
             }
         }
     }

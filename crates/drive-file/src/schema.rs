@@ -421,4 +421,6 @@ pub const SECTIONS: &[Section] = &[
     namespace::UNITS_SECTION,
     namespace::TYPES_SECTION,
     namespace::COST_SECTION,
+    namespace::NATIVE_SECTION,
+    namespace::REMOTE_SECTION,
 ];

@@ -1,6 +1,7 @@
 use super::*;
 use ersatz_compute::{CostModel, Picoseconds, Policy, Speed};
 use ersatz_engine::Ns;
+use nvme_spec::cp::ProgramType;
 
 const SMALL: &str = r#"
 [drive]
@@ -503,6 +504,97 @@ fn built_in_programs_are_named_each_once_in_the_slots_that_there_are() {
         let refused = builtins(keys).unwrap_err().to_string();
         assert!(refused.contains(message), "{keys}: {refused}");
     }
+}
+
+/// The compute namespace with these keys besides.
+fn compute_with(keys: &str) -> Result<Compute, String> {
+    let file = parse(&format!("{COMPUTE}{keys}\n")).map_err(|refused| refused.to_string())?;
+    match &file.namespaces[0].kind {
+        NamespaceKind::Compute(compute) => Ok(compute.clone()),
+        other => panic!("{other:?} is no compute namespace"),
+    }
+}
+
+#[test]
+fn programs_that_count_no_instructions_need_another_cost() {
+    let types = |ptype: &str, cost: &str| {
+        compute_with(&format!(
+            "types = [{{ type = {ptype}, cost = {{ {cost} }} }}]"
+        ))
+    };
+    let (instructions, measured) = ("instructions = \"1 ns\"", "measured = \"3 x\"");
+    let (rate, given) = ("rate = \"1 GB/s\"", "given = true");
+    for (ptype, allowed, refused) in [
+        ("0xC3", &[measured, rate, given][..], &[instructions][..]),
+        ("0xC4", &[rate, given], &[instructions, measured]),
+        ("0xC5", &[rate], &[instructions, measured, given]),
+    ] {
+        for cost in allowed {
+            assert!(types(ptype, cost).is_ok(), "{ptype}: {cost}");
+        }
+        for cost in refused {
+            let refused = types(ptype, cost).unwrap_err();
+            let message = format!("programs of type {ptype} need a cost that is");
+            assert!(refused.contains(&message), "{refused}");
+        }
+    }
+    assert!(compute_with("types = [{ type = 0xC4 }]").is_err());
+}
+
+#[test]
+fn programs_that_run_elsewhere_cost_what_they_took_there() {
+    let remote = "remote = { address = \"board:4420\", key = \"0123456789abcdef\" }";
+    let instructions = CostModel::Instructions(Picoseconds(400));
+    let measured = CostModel::Measured(1000);
+    let here = compute_with("").unwrap();
+    assert_eq!(here.cost_of(ProgramType::EBPF), instructions);
+    assert_eq!(here.cost_of(ProgramType::NATIVE), measured);
+    let there = compute_with(remote).unwrap();
+    assert_eq!(there.cost_of(ProgramType::EBPF), measured);
+    let own = "types = [{ type = 0xC1, cost = { instructions = \"1 ns\" } }]";
+    let own = compute_with(&format!("{remote}\n{own}")).unwrap();
+    let nanosecond = CostModel::Instructions(Picoseconds(1000));
+    assert_eq!(own.cost_of(ProgramType::EBPF), nanosecond);
+}
+
+#[test]
+fn a_runner_has_a_port_and_a_key_that_nobody_guesses_or_prints() {
+    let key = "0123456789abcdef";
+    let remote = |address: &str, key: &str| {
+        compute_with(&format!(
+            "remote = {{ address = \"{address}\", key = \"{key}\" }}"
+        ))
+    };
+    let compute = remote("[::1]:4420", key).unwrap();
+    assert!(!format!("{compute:?}").contains(key));
+    let found = compute.remote.unwrap();
+    assert_eq!((found.timeout, found.retries), (Ns::from_secs(60), 1));
+    for address in ["board", "board:", "board:0", "board:http"] {
+        let refused = remote(address, key).unwrap_err();
+        assert!(refused.contains("has no port at its end"), "{refused}");
+    }
+    let refused = remote("board:1", "short").unwrap_err();
+    assert!(
+        refused.contains("has 5 characters, fewer than 16"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn native_programs_have_names_of_their_own() {
+    let one = "{ name = \"a\", path = \"a.so\", entry = \"run\" }";
+    let compute = compute_with(&format!("native = [{one}]")).unwrap();
+    let program = NativeProgram {
+        name: "a".into(),
+        path: "a.so".into(),
+        entry: "run".into(),
+    };
+    assert_eq!(compute.native, [program]);
+    let refused = compute_with(&format!("native = [{one}, {one}]")).unwrap_err();
+    assert!(
+        refused.contains("two programs are named \"a\""),
+        "{refused}"
+    );
 }
 
 #[test]

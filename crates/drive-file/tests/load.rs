@@ -1,6 +1,6 @@
 //! Files: what can't be read, what is no drive file, and what paths in it mean.
 
-use ersatz_drive_file::{DriveFile, DriveFileError, Limits, MAX_FILE_SIZE, Store};
+use ersatz_drive_file::{DriveFile, DriveFileError, Limits, MAX_FILE_SIZE, NamespaceKind, Store};
 use std::fs;
 use std::path::Path;
 
@@ -64,4 +64,48 @@ fn what_is_not_text_is_refused_where_it_breaks() {
 #[test]
 fn this_machine_has_memory() {
     assert!(Limits::of_this_machine().memory > 1 << 20);
+}
+
+#[test]
+fn libraries_of_native_programs_are_looked_for_with_their_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.toml");
+    // A library that is there for certain: this program uses it.
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let mut paths = maps
+        .lines()
+        .filter_map(|line| line.find('/').map(|at| &line[at..]));
+    let libc = paths.find(|path| path.contains("/libc.so")).unwrap();
+    fs::copy(libc, folder.path().join("c.so")).unwrap();
+    fs::write(folder.path().join("text.so"), "no library").unwrap();
+    let native = |library: &str, entry: &str| {
+        let native =
+            format!("native = [{{ name = \"n\", path = \"{library}\", entry = \"{entry}\" }}]");
+        let text = format!(
+            "[drive]\nserial = \"A\"\n[[namespace]]\nkind = \"compute\"\nunits = 1\n\
+             cost = {{ instructions = \"1 ns\" }}\n{native}\n"
+        );
+        fs::write(&path, text).unwrap();
+        load(&path).map_err(|error| error.to_string())
+    };
+    let file = native("c.so", "memcpy").unwrap();
+    let NamespaceKind::Compute(compute) = &file.namespaces[0].kind else {
+        panic!("is a compute namespace");
+    };
+    assert_eq!(compute.native[0].path, folder.path().join("c.so"));
+    for (library, entry, key, message) in [
+        ("c.so", "no_such", "entry", "has no function \"no_such\""),
+        ("missing.so", "memcpy", "path", "No such file"),
+        ("text.so", "memcpy", "path", "is no shared library"),
+        (".", "memcpy", "path", "is no file"),
+    ] {
+        let refused = native(library, entry).unwrap_err();
+        let first = refused.lines().next().unwrap_or_default();
+        let place = "a.toml:7:";
+        let key = format!("namespace[1].native[1].{key}: ");
+        assert!(
+            first.contains(place) && first.contains(&key) && first.contains(message),
+            "{refused}"
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use ersatz_compute::{CostModel, Picoseconds, Policy, Speed};
 use ersatz_drive_file::{
     Compute, Doorbells, Drive, DriveFile, Firmware, Fixed, Limits, Link, Media, MediaModel, Memory,
-    Namespace, NamespaceKind, Nvm, PageDrive, Placement, Store, UnitClass,
+    Namespace, NamespaceKind, NativeProgram, Nvm, PageDrive, Placement, Remote, Store, UnitClass,
 };
 use ersatz_engine::Ns;
 use ersatz_ftl::VictimPolicy;
@@ -100,8 +100,36 @@ fn types() -> impl Strategy<Value = Vec<Placement>> {
             class: 0,
             cost,
         };
-        types.into_iter().map(one).collect()
+        // Native programs, phantoms and bitstreams can't have just any cost.
+        let types = types
+            .into_iter()
+            .filter(|(ptype, _)| !(0xC3..=0xC5).contains(ptype));
+        types.map(one).collect()
     })
+}
+
+fn native() -> impl Strategy<Value = Vec<NativeProgram>> {
+    vec(("[a-z \"\\\\]{0,20}", "[_a-z]{1,20}"), 0..3).prop_map(|programs| {
+        let numbered = programs.into_iter().zip(1..);
+        let program = |((name, entry), number): ((String, String), u32)| NativeProgram {
+            name: format!("{number}{name}{number}"),
+            path: format!("{name}.so").into(),
+            entry,
+        };
+        numbered.map(program).collect()
+    })
+}
+
+fn remote() -> impl Strategy<Value = Option<Box<Remote>>> {
+    let remote = (1..=u16::MAX, "[!-~]{16,40}", 1..=3_600_000_u64, 0..=100_u32);
+    option::of(remote.prop_map(|(port, key, timeout, retries)| {
+        Box::new(Remote {
+            address: format!("board:{port}"),
+            key,
+            timeout: Ns::from_ms(timeout),
+            retries,
+        })
+    }))
 }
 
 fn schedule() -> impl Strategy<Value = (Policy, [Ns; 3])> {
@@ -140,12 +168,15 @@ fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
         1..=255_u8,
         1..=1_000_000_000_000_000_u64,
         0..=1024_u16,
+        native(),
+        remote(),
         subsequence(vec!["crc32c", "find", "sum"], 0..=3),
     );
     let what = (units(), cost_model(), types(), schedule());
     let compute = (what, programs, bytes, limits).prop_map(
         |(what, (slots, max_activated), (max_program, max_programs_total), limits)| {
-            let (memory_range_sets, ranges_per_set, budget, threads, builtins) = limits;
+            let (memory_range_sets, ranges_per_set, budget, threads, native, remote, builtins) =
+                limits;
             let builtins = builtins.into_iter().take(slots.into());
             let (units, cost, mut types, (scheduler, [time_slice, context_switch, ageing])) = what;
             for (placement, class) in types.iter_mut().zip((0..units.len()).cycle()) {
@@ -167,6 +198,8 @@ fn namespace_kind() -> impl Strategy<Value = NamespaceKind> {
                 max_programs_total,
                 budget,
                 builtins: builtins.map(str::to_owned).collect(),
+                native,
+                remote,
                 threads,
             }
         },

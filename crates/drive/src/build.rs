@@ -2,14 +2,15 @@
 
 use crate::store::{self, StoreError};
 use ersatz_drive_file::{
-    Compute, Doorbells as DoorbellPolicy, DriveFile, MediaModel, Memory, NamespaceKind, Nvm,
-    UnitClass,
+    Compute, Doorbells as DoorbellPolicy, DriveFile, MediaModel, Memory, NamespaceKind,
+    NativeProgram, Nvm, UnitClass,
 };
 use ersatz_engine::Ns;
 use ersatz_ftl::femu::{self, Femu};
 use ersatz_ftl::page::{self, PageFtl};
 use ersatz_ftl::{Fault, Fixed, FixedConfig, Media, Null};
 use ersatz_memory::{MapError, Mapping};
+use ersatz_native::{Launcher, Library, Native, SetupError};
 use ersatz_nvme::set::CommandSet;
 use ersatz_nvme::sets::cp::{
     ClassConfig, ComputeConfig, CostModel, DeviceProgram, Placement, UnitCost,
@@ -23,9 +24,15 @@ use ersatz_nvme::{
 };
 use ersatz_pcie::Host;
 use ersatz_pcie::vfio::Doorbells;
-use ersatz_runtime::{Ebpf, Fuel, Limits, Runtime};
+use ersatz_remote::{Key, Remote, RemoteConfig};
+use ersatz_runtime::{Ebpf, Fuel, Limits, Runtime, TimeOnly};
 use nvme_spec::cp::ProgramType;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The argument with which a drive starts its own program for native programs. A `main` that gets it
+/// hands the two arguments behind it to [`ersatz_native::run_child`], before anything else.
+pub const NATIVE_CHILD: &str = "native-child";
 
 /// A drive can't be built.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,18 @@ pub enum BuildError {
          simulation's results depend on no machine"
     )]
     Measured(u32),
+    /// Programs of another machine, in a simulation.
+    #[error(
+        "namespace {0}: its programs run on another machine (remote), and a simulation's results \
+         depend on no machine"
+    )]
+    Remote(u32),
+    /// A key for another machine that is too short.
+    #[error("the key of the runner is too short")]
+    Key,
+    /// Native programs that can't be offered.
+    #[error(transparent)]
+    Native(#[from] SetupError),
     /// A built-in program that is not there.
     #[error("no built-in program is named {0:?}")]
     Builtin(String),
@@ -192,6 +211,9 @@ fn namespaces(
                 if matches!(execution, Execution::Inline) && is_measured(compute) {
                     return Err(BuildError::Measured(namespace.id));
                 }
+                if matches!(execution, Execution::Inline) && compute.remote.is_some() {
+                    return Err(BuildError::Remote(namespace.id));
+                }
                 Box::new(compute_set(file, compute, &memories, execution)?)
             }
         };
@@ -254,7 +276,6 @@ fn compute_set(
             Executor::threads(threads, Arc::clone(wake)).map_err(BuildError::Threads)?
         }
     };
-    let ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
     let config = CpConfig {
         units: units(compute),
         costs: costs(compute),
@@ -267,12 +288,47 @@ fn compute_set(
         max_programs_total: compute.max_programs_total,
         max_transfer: file.drive.max_transfer,
         budget: Fuel(compute.budget),
-        types: vec![(ProgramType::EBPF, ebpf)],
+        types: runtimes(compute)?,
         device_programs: device_programs(compute)?,
         reaches: memories.to_vec(),
         reads: ids(file, |kind| matches!(kind, NamespaceKind::Nvm(_))),
     };
     Ok(Cp::new(config, executor))
+}
+
+/// Types of programs, and what makes programs of their images.
+type Runtimes = Vec<(ProgramType, Arc<dyn Runtime>)>;
+
+/// What can be loaded.
+fn runtimes(compute: &Compute) -> Result<Runtimes, BuildError> {
+    let mut ebpf: Arc<dyn Runtime> = Arc::new(Ebpf::new(Limits::default()));
+    if let Some(remote) = &compute.remote {
+        let config = RemoteConfig {
+            address: remote.address.clone(),
+            key: Key::new(remote.key.as_str()).ok_or(BuildError::Key)?,
+            timeout: Duration::from_nanos(remote.timeout.0),
+            retries: remote.retries,
+        };
+        ebpf = Arc::new(Remote::new(config, ebpf));
+    }
+    let mut runtimes: Runtimes = vec![(ProgramType::EBPF, ebpf)];
+    if !compute.native.is_empty() {
+        let library = |program: &NativeProgram| Library {
+            name: program.name.clone(),
+            path: program.path.clone(),
+            entry: program.entry.clone(),
+        };
+        let libraries = compute.native.iter().map(library).collect();
+        let limits = ersatz_native::Limits::default();
+        let native = Native::new(libraries, limits, Launcher::own(NATIVE_CHILD))?;
+        runtimes.push((ProgramType::NATIVE, Arc::new(native)));
+    }
+    for ptype in [ProgramType::PHANTOM, ProgramType::BITSTREAM] {
+        if compute.types.iter().any(|known| known.ptype == ptype.0) {
+            runtimes.push((ptype, Arc::new(TimeOnly)));
+        }
+    }
+    Ok(runtimes)
 }
 
 /// The built-in programs, as the drive file orders them.
@@ -313,19 +369,35 @@ fn costs(compute: &Compute) -> Vec<UnitCost> {
     compute.units.iter().map(cost).collect()
 }
 
+/// What the drive file says of types, and the costs of those that run elsewhere.
 fn placements(compute: &Compute) -> Vec<Placement> {
-    let placement = |placement: &ersatz_drive_file::Placement| Placement {
-        ptype: ProgramType(placement.ptype),
-        class: placement.class,
-        model: placement.cost,
-    };
-    compute.types.iter().map(placement).collect()
+    let types = compute.types.iter().map(|known| Placement {
+        ptype: ProgramType(known.ptype),
+        class: known.class,
+        model: known.cost,
+    });
+    let mut placements: Vec<_> = types.collect();
+    let native = (!compute.native.is_empty()).then_some(ProgramType::NATIVE);
+    let remote = compute.remote.is_some().then_some(ProgramType::EBPF);
+    for ptype in native.into_iter().chain(remote) {
+        let model = Some(compute.cost_of(ptype));
+        match placements.iter_mut().find(|known| known.ptype == ptype) {
+            Some(known) => known.model = model,
+            None => placements.push(Placement {
+                ptype,
+                class: 0,
+                model,
+            }),
+        }
+    }
+    placements
 }
 
 /// Whether some job's time is to be measured on this machine.
 fn is_measured(compute: &Compute) -> bool {
     let classes = costs(compute).into_iter().map(|cost| cost.model);
-    let types = compute.types.iter().filter_map(|placement| placement.cost);
+    let types = placements(compute).into_iter();
+    let types = types.filter_map(|placement| placement.model);
     classes
         .chain(types)
         .any(|model| matches!(model, CostModel::Measured(_)))
@@ -403,6 +475,24 @@ mod tests {
             let wake = Arc::new(|| ());
             assert!(Drive::build(&file, &Execution::Threads { wake }).is_ok());
         }
+    }
+
+    #[test]
+    fn native_programs_are_simulated_when_their_time_is_not_measured_and_remote_ones_never() {
+        let build = |keys: &str| {
+            let text = format!(
+                "[[namespace]]\nkind = \"compute\"\nunits = 1\n\
+                 cost = {{ instructions = \"1 ns\" }}\n{keys}\n[media]\nkind = \"null\"\n"
+            );
+            Drive::build(&drive_file(&text), &Execution::Inline)
+        };
+        let native = "native = [{ name = \"a\", path = \"a.so\", entry = \"a\" }]";
+        assert!(matches!(build(native), Err(BuildError::Measured(2))));
+        let rate = "types = [{ type = 0xC3, cost = { rate = \"1 GB/s\" } }]";
+        assert!(build(&format!("{native}\n{rate}")).is_ok());
+        let remote = "remote = { address = \"board:1\", key = \"0123456789abcdef\" }\n\
+                      types = [{ type = 0xC1, cost = { given = true } }]";
+        assert!(matches!(build(remote), Err(BuildError::Remote(2))));
     }
 
     #[test]

@@ -11,5 +11,5 @@ pub mod freeze;
 pub mod serve;
 mod store;
 
-pub use build::{BuildError, Drive, Execution};
+pub use build::{BuildError, Drive, Execution, NATIVE_CHILD};
 pub use store::StoreError;

@@ -31,6 +31,7 @@ use anyhow::Result;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -68,6 +69,14 @@ enum Command {
     Runner(runner::Args),
     Convert(convert::Args),
     Bench(bench::Args),
+    /// Run a native program for a drive, which starts this by itself.
+    #[command(name = ersatz_drive::NATIVE_CHILD, hide = true)]
+    NativeChild {
+        #[arg(allow_hyphen_values = true)]
+        library: PathBuf,
+        #[arg(allow_hyphen_values = true)]
+        entry: String,
+    },
     /// Print a completion script for a shell.
     #[command(
         after_help = "Example:\n  ersatz completions bash > ~/.local/share/bash-completion/completions/ersatz"
@@ -98,6 +107,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Command::Runner(args) => runner::run(&args)?,
         Command::Convert(args) => convert::run(&args)?,
         Command::Bench(args) => bench::run(&args)?,
+        Command::NativeChild { library, entry } => {
+            return Ok(ersatz_native::run_child(&library, &entry));
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "ersatz", &mut std::io::stdout());
         }

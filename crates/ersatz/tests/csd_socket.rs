@@ -192,9 +192,9 @@ fn what_is_refused_is_refused_in_words() {
             "Invalid Program Type",
         ),
         (
-            &["load", &not_a_program, "--type", "wasm"],
+            &["load", &not_a_program, "--type", "elf"],
             2,
-            "neither ebpf nor the number of a type",
+            "nor the number of a type",
         ),
         (&["load", &not_a_program, "--slot", "0"], 1, "load"),
         (&["load", &not_a_program, "--slot", "70000"], 2, "16 bits"),

@@ -35,8 +35,7 @@
 //! let found = csd.execute(compute.nsid, &Job {
 //!     pind,
 //!     ranges: Ranges::Inline(&[MemoryRange::new(memory.nsid, 0, u32::try_from(bytes)?)]),
-//!     params: [0, 0],
-//!     data: b"",
+//!     ..Job::default()
 //! })?;
 //! println!("{found} found");
 //! # Ok(())

@@ -39,6 +39,12 @@ impl ProgramType {
     /// An ELF object of eBPF. **No public source names a number for it; this one, of the vendor
     /// specific range, was chosen for this crate.**
     pub const EBPF: Self = Self(0xC1);
+    /// The name of a shared library that the drive's operator offers. Chosen for this crate.
+    pub const NATIVE: Self = Self(0xC3);
+    /// A phantom: a program that only takes time. Chosen for this crate.
+    pub const PHANTOM: Self = Self(0xC4);
+    /// The bitstream of an accelerator, of which only the time is modelled. Chosen for this crate.
+    pub const BITSTREAM: Self = Self(0xC5);
 }
 
 open! {

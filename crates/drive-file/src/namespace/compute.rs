@@ -1,10 +1,16 @@
 //! `[[namespace]]` of kind "compute".
 
 mod cost;
+mod native;
 mod programs;
+mod remote;
 mod units;
 
 pub(crate) use cost::SECTION as COST_SECTION;
+pub use native::NativeProgram;
+pub(crate) use native::SECTION as NATIVE_SECTION;
+pub(crate) use remote::SECTION as REMOTE_SECTION;
+pub use remote::{MIN_KEY, Remote};
 pub use units::{Placement, UnitClass};
 pub(crate) use units::{TYPES_SECTION, UNITS_SECTION};
 
@@ -14,6 +20,8 @@ use crate::unit::Unit;
 use crate::writer::Writer;
 use ersatz_compute::{CostModel, Policy};
 use ersatz_engine::Ns;
+use nvme_spec::cp::ProgramType;
+use std::path::Path;
 
 /// Program slots when the file doesn't say.
 pub const DEFAULT_SLOTS: u16 = 256;
@@ -38,6 +46,8 @@ pub const DEFAULT_SCHEDULER: Policy = Policy::Fifo;
 pub const DEFAULT_TIME_SLICE: Ns = Ns::from_us(200);
 /// Cost of a switch when the file doesn't say.
 pub const DEFAULT_CONTEXT_SWITCH: Ns = Ns::ZERO;
+/// Measured time as it is, in thousandths.
+const ONCE: u32 = 1000;
 /// Waiting that counts as one priority when the file doesn't say.
 pub const DEFAULT_AGEING: Ns = Ns::from_ms(10);
 
@@ -122,6 +132,8 @@ pub(crate) const SECTION: Section = Section {
         MAX_PROGRAMS_TOTAL,
         BUDGET,
         programs::BUILTINS,
+        native::NATIVE,
+        remote::REMOTE,
         THREADS,
     ],
 };
@@ -161,6 +173,10 @@ pub struct Compute {
     pub budget: u64,
     /// Built-in programs by name, each once, at most `slots`: the first has the last slot.
     pub builtins: Vec<String>,
+    /// Shared libraries that guests may run, each with a name of its own.
+    pub native: Vec<NativeProgram>,
+    /// Another machine that runs eBPF programs.
+    pub remote: Option<Box<Remote>>,
     /// Threads that run programs, at most 1,024; 0 means one per processor of this machine.
     pub threads: u16,
 }
@@ -178,7 +194,26 @@ impl Compute {
         counts.fold(0, u16::saturating_add)
     }
 
-    pub(super) fn read(table: &mut Table<'_, '_>) -> Option<Self> {
+    /// What the work of a type of programs costs. Where nothing is known but the price of
+    /// instructions, programs that run elsewhere cost what they took there.
+    #[must_use]
+    pub fn cost_of(&self, ptype: ProgramType) -> CostModel {
+        let mut types = self.types.iter();
+        let placement = types.find(|placement| placement.ptype == ptype.0);
+        if let Some(cost) = placement.and_then(|placement| placement.cost) {
+            return cost;
+        }
+        let elsewhere =
+            ptype == ProgramType::NATIVE || ptype == ProgramType::EBPF && self.remote.is_some();
+        let class = placement.map_or(0, |placement| placement.class);
+        let class = self.units.get(class).and_then(|class| class.cost);
+        match class.unwrap_or(self.cost) {
+            CostModel::Instructions(_) if elsewhere => CostModel::Measured(ONCE),
+            cost => cost,
+        }
+    }
+
+    pub(super) fn read(table: &mut Table<'_, '_>, folder: Option<&Path>) -> Option<Self> {
         let units = units::read(table);
         let cost = table.table(&COST).and_then(cost::read);
         let types = units::read_types(table, units.as_deref().unwrap_or_default());
@@ -194,6 +229,8 @@ impl Compute {
         let max_programs_total = table.number(&MAX_PROGRAMS_TOTAL);
         let budget = table.number(&BUDGET);
         let builtins = programs::read_builtins(table, slots);
+        let native = native::read(table, folder);
+        let remote = remote::read(table);
         let threads = table.number(&THREADS);
         let compute = Self {
             units: units?,
@@ -211,6 +248,8 @@ impl Compute {
             max_programs_total: max_programs_total?,
             budget: budget?,
             builtins: builtins?,
+            native: native?,
+            remote: remote?,
             threads: threads?,
         };
         compute.fits_together(table).then_some(compute)
@@ -232,7 +271,34 @@ impl Compute {
             );
             table.refuse(&MAX_PROGRAM, message);
         }
-        activated <= slots && one <= all
+        activated <= slots && one <= all && self.costs_fit(table)
+    }
+
+    /// Refuses costs of instructions for programs that have none.
+    fn costs_fit(&self, table: &mut Table<'_, '_>) -> bool {
+        let has = |ptype| self.types.iter().any(|placement| placement.ptype == ptype);
+        let refused = |ptype: ProgramType| match (ptype, self.cost_of(ptype)) {
+            (ProgramType::NATIVE, CostModel::Instructions(_)) => Some("measured, rate or given"),
+            (ProgramType::PHANTOM, CostModel::Rate { .. } | CostModel::Given) => None,
+            (ProgramType::PHANTOM, _) => Some("rate or given"),
+            (ProgramType::BITSTREAM, CostModel::Rate { .. }) => None,
+            (ProgramType::BITSTREAM, _) => Some("rate"),
+            _ => None,
+        };
+        let types = [
+            ProgramType::NATIVE,
+            ProgramType::PHANTOM,
+            ProgramType::BITSTREAM,
+        ];
+        for ptype in types.into_iter().filter(|ptype| has(ptype.0)) {
+            if let Some(models) = refused(ptype) {
+                let number = ptype.0;
+                let message = format!("programs of type {number:#X} need a cost that is {models}");
+                table.refuse(&units::TYPES, message);
+                return false;
+            }
+        }
+        true
     }
 
     pub(super) fn write(&self, entries: &mut Writer) {
@@ -251,6 +317,8 @@ impl Compute {
         entries.number(&MAX_PROGRAMS_TOTAL, self.max_programs_total);
         entries.number(&BUDGET, self.budget);
         programs::write_builtins(entries, &self.builtins);
+        native::write(entries, &self.native);
+        remote::write(entries, self.remote.as_deref());
         entries.number(&THREADS, self.threads.into());
     }
 }

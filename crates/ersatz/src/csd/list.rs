@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 pub struct Of {
     /// Compute namespace; need not be given if there is only one.
     #[arg(long, value_name = "NSID", value_parser = number32)]
-    compute: Option<u32>,
+    pub compute: Option<u32>,
 }
 
 /// The drives of this machine's Linux that have device memory or programs.
@@ -129,12 +129,21 @@ fn uuid(about: &About) -> Option<String> {
     Some(parts.join("-"))
 }
 
-/// `ebpf`, or the number of a type without a name.
+/// The types of programs that have names.
+pub const TYPE_NAMES: [(&str, ProgramType); 4] = [
+    ("ebpf", ProgramType::EBPF),
+    ("native", ProgramType::NATIVE),
+    ("phantom", ProgramType::PHANTOM),
+    ("bitstream", ProgramType::BITSTREAM),
+];
+
+/// Its name, or the number of a type without one.
 pub fn type_name(ptype: ProgramType) -> String {
-    match ptype {
-        ProgramType::EBPF => "ebpf".into(),
-        ProgramType::DeviceDefined => "device".into(),
-        ProgramType(number) => format!("{number:#04x}"),
+    let known = TYPE_NAMES.iter().find(|(_, known)| *known == ptype);
+    match (known, ptype) {
+        (Some((name, _)), _) => (*name).into(),
+        (None, ProgramType::DeviceDefined) => "device".into(),
+        (None, ProgramType(number)) => format!("{number:#04x}"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `ersatz csd`: what a host does with a computational storage drive, command by command.
 //!
-//! Read next: `list` for what there is, `memory` for data, `program` for programs. Where in device
+//! Read next: `list` for what there is, `memory` for data, `program` for programs, `groups` for the
+//! quality of service of jobs and what became of them. Where in device
 //! memory something is, is read by `place`.
 
+mod groups;
 mod hexdump;
 mod list;
 mod memory;
@@ -79,6 +81,15 @@ enum Command {
     Exec(program::Exec),
     SetCreate(program::SetCreate),
     SetDelete(program::SetDelete),
+    /// List job groups: what their jobs get, and what they took.
+    #[command(after_help = "Example:\n  ersatz csd groups")]
+    Groups(list::Of),
+    GroupCreate(groups::Create),
+    GroupSet(groups::Set),
+    GroupDelete(groups::Delete),
+    /// List the jobs that were done last, with where their time went.
+    #[command(after_help = "Example:\n  ersatz csd jobs --json")]
+    Jobs(list::Of),
 }
 
 pub fn run(args: &Args) -> Result<()> {
@@ -103,6 +114,11 @@ pub fn run(args: &Args) -> Result<()> {
         Command::Exec(exec) => program::exec(csd, exec)?,
         Command::SetCreate(set) => program::create_set(csd, set)?,
         Command::SetDelete(set) => program::delete_set(csd, set)?,
+        Command::Groups(of) => groups::groups(csd, of)?,
+        Command::GroupCreate(group) => groups::create(csd, group)?,
+        Command::GroupSet(group) => groups::set(csd, group)?,
+        Command::GroupDelete(group) => groups::delete(csd, group)?,
+        Command::Jobs(of) => groups::jobs(csd, of)?,
     };
     answer.print(args.json)
 }

@@ -1,10 +1,12 @@
 //! Programs: loading, activating, executing, and the sets of ranges that they work on.
 
+use super::list::TYPE_NAMES;
 use super::place::{Range, resolve};
 use super::{compute, said};
 use crate::output::Answer;
 use crate::quantity::{bytes, number, number16, number32};
 use anyhow::{Context, Result};
+use ersatz_drive_file::unit::Unit;
 use ersatz_engine::{Clock as _, RealClock};
 use ersatz_host::Csd;
 use ersatz_host::csd::{Job, Ranges};
@@ -19,6 +21,7 @@ use std::time::Duration;
 Examples:
   ersatz csd load examples/programs/count_lines.o
   ersatz csd load filter.o --slot 3 --puid 0xBEEF
+  echo checksum > name && ersatz csd load name --type native
 
 An object is what `clang -target bpf -O2 -c` makes; examples/programs/ersatz.h says what a program
 is given. Why a drive refuses one is in the drive's own log.")]
@@ -28,7 +31,8 @@ pub struct Load {
     /// Slot; else the first that is empty.
     #[arg(long, value_name = "N", value_parser = number16)]
     slot: Option<u16>,
-    /// Type of the program: ebpf, or the number of another type.
+    /// Type of the program: ebpf, native (the file has the name of one that the drive offers),
+    /// phantom or bitstream (any file), or the number of another type.
     #[arg(long = "type", value_name = "TYPE", default_value = "ebpf", value_parser = program_type)]
     ptype: ProgramType,
     /// Program Unique Identifier that the slot is to show.
@@ -47,10 +51,13 @@ struct On {
 }
 
 fn program_type(text: &str) -> Result<ProgramType, String> {
-    if text == "ebpf" {
-        return Ok(ProgramType::EBPF);
+    if let Some((_, ptype)) = TYPE_NAMES.iter().find(|(name, _)| *name == text) {
+        return Ok(*ptype);
     }
-    let known = || format!("{text:?} is neither ebpf nor the number of a type, 0 to 255");
+    let known = || {
+        let names = TYPE_NAMES.map(|(name, _)| name).join(", ");
+        format!("{text:?} is neither of {names} nor the number of a type, 0 to 255")
+    };
     let value = number(text).map_err(|_| known())?;
     u8::try_from(value).map(ProgramType).map_err(|_| known())
 }
@@ -112,6 +119,7 @@ Examples:
   ersatz csd exec 0 --range 0:64MiB --param 67108864 --data ERROR
   ersatz csd exec 0 --range 2:0:1MiB --range 2:1MiB:1MiB --param 1000
   ersatz csd exec 0 --set 1 --json
+  ersatz csd exec 3 --group 2 --runtime 5ms
 
 Data can't be sent through Linux's passthrough; put them into device memory there.")]
 pub struct Exec {
@@ -130,11 +138,26 @@ pub struct Exec {
     /// Data for the program: text, or @ and the path of a file.
     #[arg(long, value_name = "TEXT|@FILE")]
     data: Option<String>,
+    /// Job group; else the one for all that have none.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    group: u8,
+    /// What the job takes, such as 5ms, for a program whose cost is given by the command.
+    #[arg(long, value_name = "TIME", value_parser = runtime)]
+    runtime: Option<u32>,
     /// Seconds to wait for the program's end.
     #[arg(long, value_name = "S", default_value_t = 600)]
     timeout: u64,
     #[command(flatten)]
     on: On,
+}
+
+fn runtime(text: &str) -> Result<u32, String> {
+    let ns = Unit::Nanoseconds.parse(text)?;
+    match u32::try_from(ns) {
+        Ok(0) => Err("a job takes some time".into()),
+        Ok(ns) => Ok(ns),
+        Err(_) => Err("a command can't give more than 4.29 s".into()),
+    }
 }
 
 pub fn exec(csd: &mut Csd, args: &Exec) -> Result<Answer> {
@@ -171,6 +194,8 @@ pub fn exec(csd: &mut Csd, args: &Exec) -> Result<Answer> {
         ranges,
         params,
         data: &data,
+        group: args.group,
+        runtime: args.runtime.unwrap_or(0),
     };
     let clock = RealClock::new();
     let result = csd.execute(nsid, &job)?;
@@ -229,7 +254,8 @@ mod tests {
     fn types_have_names_or_numbers() {
         assert_eq!(program_type("ebpf"), Ok(ProgramType::EBPF));
         assert_eq!(program_type("0xC2"), Ok(ProgramType(0xC2)));
-        assert!(program_type("wasm").is_err());
+        assert_eq!(program_type("phantom"), Ok(ProgramType::PHANTOM));
+        assert!(program_type("elf").is_err());
         assert!(program_type("256").is_err());
     }
 }

@@ -37,9 +37,9 @@ impl<'a> LogReader<'a> {
         }
     }
 
-    /// The next structure, of 64 bytes at most.
+    /// The next structure, of 80 bytes at most.
     pub(super) fn read<T: FromBytes>(&mut self) -> Result<T, Error> {
-        let mut bytes = [0; 64];
+        let mut bytes = [0; 80];
         let bytes = &mut bytes[..size_of::<T>()];
         let mut done = 0;
         while done < bytes.len() {

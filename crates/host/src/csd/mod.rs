@@ -8,6 +8,7 @@
 //! Calls wait for the drive. What can't be right is refused before anything is sent.
 
 mod blocks;
+mod groups;
 mod log;
 mod memory;
 mod namespace;
@@ -15,6 +16,7 @@ mod program;
 mod reachability;
 mod split;
 
+pub use groups::{JobLog, Quality};
 pub use memory::{FileCopy, LbaRange, MemoryAt};
 pub use namespace::{About, ComputeNamespace, MemoryNamespace, NvmNamespace};
 pub use program::{Job, Program, RangeSet, Ranges};

@@ -49,8 +49,14 @@ pub enum Ranges<'a> {
     Set(u16),
 }
 
+impl Default for Ranges<'_> {
+    fn default() -> Self {
+        Self::Inline(&[])
+    }
+}
+
 /// An execution of a program.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Job<'a> {
     /// Program Index: the slot of an active program.
     pub pind: u16,
@@ -60,6 +66,10 @@ pub struct Job<'a> {
     pub params: [u64; 2],
     /// Bytes for the program, which come with the command.
     pub data: &'a [u8],
+    /// Its job group, Ersatz's own; 0 for none.
+    pub group: u8,
+    /// What it takes, in ns, where the drive's cost model is that the command says so; else 0.
+    pub runtime: u32,
 }
 
 impl Csd {
@@ -351,7 +361,8 @@ impl Csd {
             dlen: data.len() as u32,
             cparam1: job.params[0],
             cparam2: job.params[1],
-            ..Execute::default()
+            group: job.group,
+            runtime: job.runtime,
         }
         .into_sqe(nsid);
         let data = match data.is_empty() {

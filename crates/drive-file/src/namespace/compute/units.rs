@@ -43,7 +43,9 @@ pub(crate) const UNITS_SECTION: Section = Section {
 };
 
 const TYPE: Key = Key::number("type", Unit::Count, 0, 255)
-    .means("Type of program (PTYPE), as log page 83h lists it: `0xC1` is eBPF.");
+    .means("Type of program (PTYPE): 0 built in, `0xC1` eBPF, `0xC3` native; with an entry here, programs \
+         of type `0xC4` (phantom) can be loaded, which do nothing but take the time of a `rate` or a \
+         `given` cost, and of type `0xC5` (bitstream), the same with a `rate`.");
 const TYPE_CLASS: Key = Key::text("class", 16, Form::Ascii)
     .or(Absent::Otherwise("the first class"))
     .means("Class of units that its programs run on.");
