@@ -1,10 +1,11 @@
 //! `ersatz sweep`: many simulations, one table.
 //!
 //! [`mod@file`] reads the sweep file, [`plan`] makes runs of it, [`journal`] remembers those that were
-//! finished, [`figures`] says what of a run is kept, and [`result`] writes the table. Here is how
-//! they are run. What a run gives follows from its drive file, its workload and its seed, so that
+//! finished, [`figures`] says what of a run is kept, and [`result`] writes the table
+//! ([`columns`] as Parquet). Here is how they are run. What a run gives follows from its drive file, its workload and its seed, so that
 //! neither the number of workers nor an interruption can be seen in the result.
 
+mod columns;
 mod figures;
 mod file;
 mod journal;
@@ -34,7 +35,7 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   ersatz sweep examples/sweeps/waf.toml --out waf.csv
-  ersatz sweep sweep.toml --jobs 4
+  ersatz sweep sweep.toml --jobs 4 --out result.parquet
   ersatz sweep sweep.toml --json | jq '.rows[] | {workload, waf: .[\"flash.waf\"]}'
 
 A sweep file names a drive file, keys of it with the values that they take in turn, and workloads:
@@ -72,8 +73,9 @@ pub struct Args {
     /// Sweep file.
     #[arg(value_name = "SWEEP.toml")]
     sweep: PathBuf,
-    /// Where the result goes, as CSV; the sweep file's name with .csv if this is not given.
-    #[arg(long, short, value_name = "OUT.csv")]
+    /// Where the result goes, as Parquet if the name ends in .parquet, else as CSV; the sweep file's
+    /// name with .csv if this is not given.
+    #[arg(long, short, value_name = "OUT.csv|parquet")]
     out: Option<PathBuf>,
     /// Simulations at a time, each of which needs memory for its drive; as many as there are cores
     /// if this is not given.

@@ -1,5 +1,6 @@
 //! The table of a sweep, as a file and as JSON.
 
+use super::columns;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value};
 use std::fs;
@@ -17,13 +18,19 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Writes them to `path` as CSV (RFC 4180): the old file is there until the new one is
-    /// complete.
+    /// Writes them to `path`, as Parquet if its name ends in `.parquet`, else as CSV (RFC 4180):
+    /// the old file is there until the new one is complete.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut part = path.as_os_str().to_owned();
         part.push(".part");
         let part = PathBuf::from(part);
-        let written = self.csv().and_then(|bytes| Ok(fs::write(&part, bytes)?));
+        let is_parquet = path.extension().is_some_and(|end| end == "parquet");
+        let encoded = if is_parquet {
+            columns::encode(self)
+        } else {
+            self.csv()
+        };
+        let written = encoded.and_then(|bytes| Ok(fs::write(&part, bytes)?));
         let renamed = written.and_then(|()| Ok(fs::rename(&part, path)?));
         renamed.with_context(|| format!("can't write {}", path.display()))
     }
