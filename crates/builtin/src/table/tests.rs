@@ -57,7 +57,9 @@ fn the_documentation_is_the_table() {
             "docs/builtins.md lacks:\n{section}"
         );
     }
-    let documented = text.lines().filter(|line| line.starts_with("## ")).skip(1);
+    // Headings of one word are programs' names.
+    let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+    let documented = headings.filter(|heading| !heading.contains(' '));
     assert_eq!(documented.count(), all().len());
 }
 
