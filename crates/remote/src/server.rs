@@ -4,7 +4,9 @@ use crate::handshake::{Key, recognise};
 use crate::wire::{self, Change, Failure, PAGE, ProgramId, Request, Response, WireError};
 use ersatz_engine::Ns;
 use ersatz_memory::Mapping;
-use ersatz_runtime::{Args, Fuel, Program, ReadError, Report, Runtime, Segment, Services, Window};
+use ersatz_runtime::{
+    Args, Fuel, NoServices, Program, ReadError, Report, Runtime, Segment, Services, Window,
+};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::VecDeque;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -355,13 +357,13 @@ impl Services for Drive {
     fn read_blocks(
         &self,
         nsid: u32,
-        _slba: u64,
-        _nlb: u64,
-        _to: &Mapping,
-        _offset: u64,
-        _room: u64,
+        slba: u64,
+        nlb: u64,
+        to: &Mapping,
+        offset: u64,
+        room: u64,
     ) -> Result<u64, ReadError> {
-        Err(ReadError::Namespace { nsid })
+        NoServices.read_blocks(nsid, slba, nlb, to, offset, room)
     }
 }
 
