@@ -296,9 +296,8 @@ fn rubbish_ends_a_connection_and_not_the_runner() {
     for rubbish in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xFF; 256], &[]] {
         let mut stranger = TcpStream::connect(address).expect("it listens");
         stranger.write_all(rubbish).expect("sent");
-        stranger
-            .shutdown(std::net::Shutdown::Write)
-            .expect("closed");
+        // The runner may have closed already.
+        let _ = stranger.shutdown(std::net::Shutdown::Write);
         let mut rest = Vec::new();
         // A greeting and a challenge, and nothing else.
         let _ = stranger.read_to_end(&mut rest);
